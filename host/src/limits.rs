@@ -1,0 +1,59 @@
+//! Bounds on what the network and plugins can make the host do. Bounds of the protocol itself stand in `wechat`.
+
+use std::time::Duration;
+
+/// Connections at one time, unless `server.connections` says otherwise. A connection costs some ten KiB.
+pub const CONNECTIONS: usize = 4096;
+
+/// The most that `server.connections` may say: more than one process can have file descriptors on common systems.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+
+/// Bytes of a request's line and headers. WeChat's take less than 1 KiB; the same bound as nginx's default.
+pub const REQUEST_HEAD: usize = 8 * 1024;
+
+/// Time for a request's line and headers to arrive, and so also how long an idle connection is kept. WeChat's proxies and nginx keep
+/// idle connections for 60 to 75 seconds; a connection closed by us between two requests is simply opened again.
+pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(60);
+
+/// Time for a request's body to arrive: WeChat itself gives up after 5 seconds.
+pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(5);
+
+/// Time for a peer to take in a few KiB of response.
+pub const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// Time for the messages in flight to be answered once the server was told to stop: a little more than WeChat waits, all retries
+/// together. Service managers kill after 30 seconds (Kubernetes) or 90 (systemd).
+pub const DRAIN_TIME: Duration = Duration::from_secs(16);
+
+/// Pause after an accept that failed, as when file descriptors have run out.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of `bots.toml`, and of each file that it names. 100,000 rules take some 5 MiB.
+pub const CONFIG_FILE: u64 = 64 * 1024 * 1024;
+
+/// Bytes of a compiled plugin: Python and JavaScript components take 13 to 40 MiB.
+pub const COMPONENT_FILE: u64 = 256 * 1024 * 1024;
+
+/// A plugin's time for one message, unless `limits.time` says otherwise: within WeChat's 5 seconds.
+pub const PLUGIN_TIME: Duration = Duration::from_secs(4);
+
+/// The most that `limits.time` may say.
+pub const PLUGIN_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// A plugin's memory, unless `limits.memory` says otherwise, and the size of the pool's slots.
+pub const PLUGIN_MEMORY: u64 = 64 * 1024 * 1024;
+
+/// The most that `limits.memory` may say: what a 32-bit memory can address.
+pub const PLUGIN_MEMORY_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Bytes of a plugin's standard output and error, and of its log lines, kept for one message.
+pub const PLUGIN_OUTPUT: usize = 16 * 1024;
+
+/// Bytes of one log line of a plugin.
+pub const PLUGIN_LOG_LINE: usize = 4 * 1024;
+
+/// How often a running plugin hands its thread back, so that others' messages go on.
+pub const EPOCH: Duration = Duration::from_millis(2);
+
+/// How often the files that a generation was made of are looked at.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
