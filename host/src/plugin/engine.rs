@@ -1,0 +1,304 @@
+//! The engines that run plugins, and what they share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+    component::{Component, HasSelf, Linker},
+};
+
+use super::{
+    Failure,
+    bindings::{self, Plugin as World, PluginPre},
+    run::Run,
+};
+use crate::{clock, limits};
+
+/// Memories in the pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole
+/// of its slot, so that 40 fit with room to spare into the 4 GiB that service managers like to set as a bound.
+const POOL_MEMORIES: u32 = 40;
+
+/// The fewest memories that are worth a pool: below, instances are allocated on demand.
+const POOL_MEMORIES_MIN: u32 = 4;
+
+/// Memories at one time of plugins that are larger than a slot of the pool.
+const LARGE_MEMORIES: u32 = 4;
+
+/// Elements of a table: components of the languages that need most of them, JavaScript's, have some 7,700.
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// Bytes of a slot's memory that are cleared by writing rather than given back to the kernel after each message: with
+/// `PAGEMAP_SCAN` only pages that were written are touched, and a small plugin's message so costs no page fault.
+const KEEP_RESIDENT: usize = 2 << 20;
+
+/// The same where the kernel cannot tell which pages were written, so that all of them are.
+const KEEP_RESIDENT_BLIND: usize = 128 << 10;
+
+/// Bytes of a table kept likewise.
+const KEEP_TABLE_RESIDENT: usize = 64 << 10;
+
+/// What all plugins are given, whoever they are.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) world: clock::World,
+    pub(super) timezone: Arc<str>,
+}
+
+/// Runs plugins: two engines, one for each class of memory.
+pub struct Runtime {
+    pooled: Arc<Class>,
+    large: Arc<Class>,
+    ticker: Arc<Ticker>,
+}
+
+/// One engine with what is linked to it.
+pub(super) struct Class {
+    engine: Engine,
+    linker: Linker<Run>,
+    permits: Semaphore,
+    memories: u32,
+    host: Host,
+    ticker: Arc<Ticker>,
+}
+
+impl Runtime {
+    /// Makes the engines; `timezone` is what plugins see as TZ.
+    pub fn new(world: clock::World, timezone: &str) -> anyhow::Result<Self> {
+        let host = Host { world, timezone: timezone.into() };
+        let ticker = Arc::new(Ticker::default());
+        let (pool, memories) = pool();
+        let pooled = Class::new(pool, memories, &host, &ticker)?;
+        let large = Engine::new(&large_config()).map_err(unusable)?;
+        let large = Class::new(large, LARGE_MEMORIES, &host, &ticker)?;
+        ticker.start(vec![pooled.engine.clone(), large.engine.clone()])?;
+        Ok(Self { pooled: Arc::new(pooled), large: Arc::new(large), ticker })
+    }
+
+    pub(super) fn class(&self, memory: u64) -> Arc<Class> {
+        if memory <= limits::PLUGIN_MEMORY { self.pooled.clone() } else { self.large.clone() }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.ticker.stop();
+    }
+}
+
+impl Class {
+    fn new(engine: Engine, memories: u32, host: &Host, ticker: &Arc<Ticker>) -> anyhow::Result<Self> {
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
+        World::add_to_linker::<Run, HasSelf<Run>>(&mut linker, |run| run).map_err(unusable)?;
+        Ok(Self {
+            engine,
+            linker,
+            permits: Semaphore::new(memories as usize),
+            memories,
+            host: host.clone(),
+            ticker: ticker.clone(),
+        })
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Compiles a component and resolves its imports; also says how many memories an instance of it takes.
+    pub(super) fn load(&self, bytes: &[u8], memory: u64) -> Result<(PluginPre<Run>, u32), String> {
+        if let Some(why) = not_a_component(bytes) {
+            return Err(why.into());
+        }
+        let component =
+            Component::new(&self.engine, bytes).map_err(|error| format!("it does not compile: {error:#}"))?;
+        let mut memories = 1;
+        if let Some(needs) = component.resources_required() {
+            memories = needs.num_memories.max(1);
+            let initial = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
+            if initial > memory {
+                return Err(format!(
+                    "it begins with {} MiB of memory, which is more than its `limits.memory` of {} MiB",
+                    initial >> 20,
+                    memory >> 20
+                ));
+            }
+        }
+        if memories > self.memories {
+            return Err(format!("it has {memories} memories; at most {} are supported", self.memories));
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| format!("it imports what mynah does not offer: {error:#}"))?;
+        let pre = bindings::PluginPre::new(pre).map_err(|error| {
+            format!("it is no plugin of mynah: it does not export `mynah:bot/handler@0.1.0` as it should ({error:#})")
+        })?;
+        Ok((pre, memories))
+    }
+
+    /// A store for one run, its deadline armed.
+    pub(super) fn store(&self, run: Run) -> Store<Run> {
+        let mut store = Store::new(&self.engine, run);
+        store.limiter(|run| run.limits());
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+
+    /// Waits until there is room for an instance.
+    pub(super) async fn acquire(&self, memories: u32) -> Result<SemaphorePermit<'_>, Failure> {
+        self.permits.acquire_many(memories).await.map_err(|_| Failure::Unavailable("the server is stopping".into()))
+    }
+
+    /// Keeps the epoch moving while a run is under way.
+    pub(super) fn running(&self) -> Running {
+        self.ticker.runs.fetch_add(1, Ordering::SeqCst);
+        self.ticker.wake();
+        Running(self.ticker.clone())
+    }
+}
+
+fn unusable(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("the WebAssembly runtime cannot start: {error:#}")
+}
+
+/// Why bytes are certainly no component, judged by how they begin; the compiler's own words help nobody here.
+fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [] => Some("the file is empty"),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Some(
+            "it is a core WebAssembly module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`",
+        ),
+        [0, b'a', b's', b'm', ..] => None,
+        _ => Some("it is not WebAssembly"),
+    }
+}
+
+fn common_config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    // Costs up to 2 µs a fresh instance and is of use only to async-typed imports, which the contract does not have.
+    config.concurrency_support(false);
+    config.wasm_component_model(true);
+    config
+}
+
+/// The pool's engine and how many memories it has; the largest that the system's bound on address space lets us reserve.
+fn pool() -> (Engine, u32) {
+    let mut memories = POOL_MEMORIES;
+    while memories >= POOL_MEMORIES_MIN {
+        match Engine::new(&pool_config(memories)) {
+            Ok(engine) => {
+                let slot_mib = limits::PLUGIN_MEMORY >> 20;
+                tracing::debug!(memories, slot_mib, "plugins' memories come from a pool");
+                return (engine, memories);
+            }
+            Err(error) => tracing::debug!(memories, "the pool does not fit: {error:#}"),
+        }
+        memories /= 2;
+    }
+    tracing::warn!("address space is too scarce for a pool; plugins' memories are allocated for each message");
+    let engine = Engine::new(&large_config()).unwrap_or_default();
+    (engine, POOL_MEMORIES_MIN)
+}
+
+fn pool_config(memories: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    let slot = usize::try_from(limits::PLUGIN_MEMORY).unwrap_or(usize::MAX);
+    let resident =
+        if PoolingAllocationConfig::is_pagemap_scan_available() { KEEP_RESIDENT } else { KEEP_RESIDENT_BLIND };
+    pool.total_memories(memories)
+        .total_tables(memories * 2)
+        .total_stacks(memories)
+        .total_component_instances(memories)
+        // A component of Python is made of some twenty core modules.
+        .total_core_instances(memories * 24)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(memories)
+        .max_memory_size(slot)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(resident)
+        .table_keep_resident(KEEP_TABLE_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = common_config();
+    config.memory_reservation(limits::PLUGIN_MEMORY).memory_guard_size(64 << 10);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+fn large_config() -> Config {
+    let mut config = common_config();
+    // Grown by moving: a reservation of all that 32 bits can address would not fit under a bound on address space.
+    config.memory_reservation(limits::PLUGIN_MEMORY).memory_guard_size(64 << 10);
+    config.memory_reservation_for_growth(16 << 20);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config
+}
+
+/// Moves the engines' epochs on while plugins run, so that none keeps its thread: an OS thread, because plugins that loop may hold
+/// every thread of the async runtime.
+#[derive(Default)]
+struct Ticker {
+    runs: AtomicUsize,
+    asleep: AtomicBool,
+    stopped: AtomicBool,
+    thread: std::sync::OnceLock<thread::Thread>,
+}
+
+/// A run under way.
+pub(super) struct Running(Arc<Ticker>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.runs.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Ticker {
+    fn start(self: &Arc<Self>, engines: Vec<Engine>) -> std::io::Result<()> {
+        let ticker = self.clone();
+        let thread = thread::Builder::new().name("epoch".into()).spawn(move || ticker.run(&engines))?;
+        // Set once: a ticker is started once.
+        let _ = self.thread.set(thread.thread().clone());
+        Ok(())
+    }
+
+    fn run(&self, engines: &[Engine]) {
+        while !self.stopped.load(Ordering::SeqCst) {
+            if self.runs.load(Ordering::SeqCst) == 0 {
+                self.asleep.store(true, Ordering::SeqCst);
+                // Looked at again after saying so, or a run that began in between would never see an epoch pass.
+                if self.runs.load(Ordering::SeqCst) == 0 && !self.stopped.load(Ordering::SeqCst) {
+                    thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                continue;
+            }
+            thread::sleep(limits::EPOCH);
+            for engine in engines {
+                engine.increment_epoch();
+            }
+        }
+    }
+
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.asleep.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+}

@@ -1,0 +1,23 @@
+//! `mynah:bot/log`: a plugin's own lines in the host's log.
+
+use super::{
+    bindings::mynah::bot::log::{Host, Level},
+    run::{Run, bounded},
+};
+
+impl Host for Run {
+    async fn log(&mut self, level: Level, text: String) {
+        if text.len() > self.log_room {
+            self.log_cut += text.len();
+            return;
+        }
+        self.log_room -= text.len();
+        let (bot, plugin, text) = (&*self.bot, &*self.plugin, bounded(&text));
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", bot, plugin, "{text}"),
+            Level::Info => tracing::info!(target: "plugin", bot, plugin, "{text}"),
+            Level::Warn => tracing::warn!(target: "plugin", bot, plugin, "{text}"),
+            Level::Error => tracing::error!(target: "plugin", bot, plugin, "{text}"),
+        }
+    }
+}
