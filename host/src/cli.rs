@@ -1,0 +1,158 @@
+//! The command line: one file a verb.
+
+mod build;
+mod check;
+mod dev;
+mod explain;
+mod serve;
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    clock::World,
+    config::{Config, Files, problems::Problems},
+    generation::{self, Checked, Generation},
+    plugin::Runtime,
+    router::Router,
+};
+
+/// The configuration cannot be used, or the command line cannot (EX_USAGE of sysexits).
+const BAD_CONFIG: u8 = 64;
+
+/// A chatbot host for WeChat Official Accounts (微信公众号), with sandboxed WebAssembly plugins.
+#[derive(Parser)]
+#[command(name = "mynah", version, max_term_width = 100)]
+struct Arguments {
+    /// The configuration; relative paths in it are relative to its folder
+    #[arg(short, long, value_name = "FILE", default_value = "bots.toml", global = true)]
+    config: PathBuf,
+    /// How log lines are written, to standard error; RUST_LOG sets the level
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Answer WeChat's messages
+    Serve,
+    /// Build the plugins, then serve
+    Dev,
+    /// Build the plugins, each with the `build` command of its table
+    Build {
+        /// Only these
+        #[arg(value_name = "PLUGIN")]
+        plugins: Vec<String>,
+    },
+    /// Say what is wrong with the configuration and its plugins
+    Check,
+    /// Say which rule answers a message, and why
+    Explain(explain::Question),
+}
+
+/// Why a command did not succeed; everything has been said on standard error.
+enum Refused {
+    /// The configuration cannot be used.
+    Config,
+    /// Something else.
+    Failed,
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        eprintln!("error: {error:#}");
+        Self::Failed
+    }
+}
+
+/// Runs the command that the process was started as.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A broken pipe is all that can go wrong here, and nobody is left to hear of it.
+            let _ = error.print();
+            return if error.use_stderr() { BAD_CONFIG.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log(arguments.log_format);
+    let path = arguments.config.as_path();
+    let done = match arguments.verb {
+        Verb::Serve => serve::serve(path),
+        Verb::Dev => dev::dev(path),
+        Verb::Build { plugins } => build::build(path, &plugins),
+        Verb::Check => check::check(path),
+        Verb::Explain(question) => explain::explain(path, &question),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refused::Failed) => ExitCode::FAILURE,
+        Err(Refused::Config) => BAD_CONFIG.into(),
+    }
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Reads the configuration and shows what is wrong with it.
+fn load_config(path: &Path) -> Result<Checked, Refused> {
+    let checked = load_config_quietly(path)?;
+    if !checked.problems.is_empty() {
+        show(&checked.problems);
+    }
+    Ok(checked)
+}
+
+/// Reads the configuration for a command that it only has to be usable for: shows errors, and leaves warnings to `check` and `serve`.
+fn load_config_quietly(path: &Path) -> Result<Checked, Refused> {
+    let checked = generation::check(path, &|name| std::env::var(name).ok());
+    if checked.routed.is_none() {
+        show(&checked.problems);
+        return Err(Refused::Config);
+    }
+    Ok(checked)
+}
+
+fn show(problems: &Problems) {
+    eprintln!("{}\n", problems.render(std::io::stderr().is_terminal()));
+}
+
+/// Takes a checked configuration apart.
+fn routed(checked: Checked) -> Result<(Config, Vec<Router>, Files), Refused> {
+    let (config, routers) = checked.routed.ok_or(Refused::Config)?;
+    Ok((config, routers, checked.files))
+}
+
+/// Makes the first generation of a process.
+fn first_generation(checked: Checked, world: &World) -> Result<(Runtime, Generation), Refused> {
+    let (config, routers, files) = routed(checked)?;
+    let runtime = Runtime::new(world.clone(), &config.server.timezone)?;
+    let generation = Generation::load(config, routers, files, &runtime, None);
+    Ok((runtime, generation))
+}
+
+/// An async runtime for a command.
+fn tokio_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context as _;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
+}

@@ -1,0 +1,69 @@
+//! `mynah serve`: the server.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::{Refused, first_generation, load_config, tokio_runtime};
+use crate::{clock::World, reload::Reloader, server, webhook::Webhook};
+
+pub(super) fn serve(path: &Path) -> Result<(), Refused> {
+    let checked = load_config(path)?;
+    let world = World::system();
+    let (runtime, generation) = first_generation(checked, &world)?;
+    let settings = generation.server.clone();
+    let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
+    bots.sort();
+    let reloader = Arc::new(Reloader::new(path.to_owned(), runtime, generation));
+    let all_done = tokio_runtime()?.block_on(async {
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} (`server.listen`)", settings.listen))?;
+        let address = listener.local_addr().context("cannot tell the address that was bound")?;
+        let stop = stop_signal()?;
+        tracing::info!(bots = bots.join(", "), "listening on http://{address}");
+        let watch = tokio::spawn(reloader.clone().watch());
+        let webhook = Arc::new(Webhook::new(reloader, world));
+        let all_done = server::serve(listener, webhook, settings.connections, stop).await;
+        watch.abort();
+        anyhow::Ok(all_done)
+    })?;
+    if all_done {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped before every message was answered: the time to drain was over");
+    }
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: no new connections; finishing the messages under way"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: no new connections; finishing the messages under way"),
+            }
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::warn!("stopped at once");
+                std::process::exit(1);
+            });
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tracing::info!("no new connections; finishing the messages under way");
+    })
+}

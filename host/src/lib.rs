@@ -1,0 +1,45 @@
+//! The host of Mynah: a server that speaks WeChat's callback protocol and gives each message to a sandboxed plugin.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! WeChat ──HTTP──▶ server ─▶ webhook ─▶ wechat (verify, decrypt, parse) ─▶ bot ─▶ router ─▶ plugin
+//!                                  ◀── wechat (check, render, encrypt) ◀──┘
+//! ```
+//!
+//! One way through, no stage reached twice; each stage takes plain values and gives plain values.
+//!
+//! # Who may import whom
+//!
+//! | module | what it is | may import |
+//! |---|---|---|
+//! | [`cli`] | the command line, one file a verb | everything |
+//! | [`server`] | accepts connections, bounds them, drains | – |
+//! | [`webhook`] | one HTTP request → one response | `reload`, `bot`, `server`, `wechat` |
+//! | [`reload`] | watches files, swaps generations | `generation`, `plugin` |
+//! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin` |
+//! | [`bot`] | one account: message → reply | `router`, `plugin` |
+//! | [`router`] | rules → who answers | – |
+//! | [`plugin`] | runs components; the only one to name wasmtime | – |
+//! | [`config`] | `bots.toml` → values that are valid once built | – |
+//! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
+//! | [`secret`], [`limits`], [`clock`], [`text`] | leaves | – |
+//!
+//! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server` and `webhook`, quick-xml only in
+//! `wechat`, toml only in `config`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to
+//! this table.
+
+pub mod bot;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod generation;
+pub mod limits;
+pub mod plugin;
+pub mod reload;
+pub mod router;
+pub mod secret;
+pub mod server;
+pub mod text;
+pub mod webhook;
+pub mod wechat;

@@ -1,0 +1,310 @@
+//! One HTTP request of WeChat's into one response.
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+};
+use tracing::Instrument as _;
+
+use crate::{
+    bot::{Answered, Bot},
+    clock::World,
+    limits,
+    reload::Reloader,
+    server::Service,
+    wechat::{
+        cipher::WhichKey,
+        document::{Document, Format, MAX_BODY},
+        envelope::render_envelope,
+        message::Message,
+        reply::{CheckedReply, Header},
+        signature,
+    },
+};
+
+/// Answers WeChat's calls with the current generation's bots.
+pub struct Webhook {
+    reloader: Arc<Reloader>,
+    world: World,
+}
+
+/// Why a request is turned away: the status and the one line that its sender is told.
+struct Refusal(StatusCode, Cow<'static, str>);
+
+/// The parameters that WeChat puts into the URL.
+#[derive(Default)]
+struct Query<'a> {
+    signature: Option<Cow<'a, str>>,
+    timestamp: Option<Cow<'a, str>>,
+    nonce: Option<Cow<'a, str>>,
+    echostr: Option<Cow<'a, str>>,
+    encrypt_type: Option<Cow<'a, str>>,
+    msg_signature: Option<Cow<'a, str>>,
+}
+
+/// How a message arrived, and so how its reply leaves.
+#[derive(Clone, Copy)]
+struct Form {
+    format: Format,
+    /// The key that decrypted it.
+    key: Option<WhichKey>,
+}
+
+impl Webhook {
+    /// Answers with whatever generation the reloader has at the time.
+    pub fn new(reloader: Arc<Reloader>, world: World) -> Self {
+        Self { reloader, world }
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let generation = self.reloader.current();
+        let Some(bot) = generation.bot(request.uri().path()) else {
+            return Err(Refusal(StatusCode::NOT_FOUND, "no bot has this path".into()));
+        };
+        match *request.method() {
+            Method::GET => self.verify(bot, &request),
+            Method::POST => self.receive(bot, request).await,
+            _ => Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are spoken here".into())),
+        }
+    }
+
+    /// WeChat's verification of the URL: the `echostr` comes back if the signature is right.
+    fn verify(&self, bot: &Bot, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        self.check_signature(bot, &query)?;
+        let Some(echostr) = query.echostr else { return Err(missing(bot, "echostr")) };
+        tracing::info!(bot = &*bot.name, "WeChat verified this URL");
+        Ok(response(StatusCode::OK, PLAIN, echostr.into_owned()))
+    }
+
+    async fn receive(&self, bot: &Arc<Bot>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let (head, body) = request.into_parts();
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        self.check_signature(bot, &query)?;
+        let body = read(body).await?;
+        let (message, form) = self.open(bot, &query, &body)?;
+
+        // In a task of its own, so that a connection that WeChat drops does not cancel the run.
+        let span = tracing::info_span!(
+            "message",
+            bot = &*bot.name,
+            id = &*message.id,
+            kind = &*message.kind,
+            sender = &*message.sender
+        );
+        let (task_bot, world) = (bot.clone(), self.world.clone());
+        let run = tokio::spawn(
+            async move {
+                let answered = answer(&task_bot, &message, &world).await;
+                (answered, message)
+            }
+            .instrument(span),
+        );
+        let Ok((answered, message)) = run.await else {
+            // Logged by the panic hook. Silence is what WeChat understands.
+            return Ok(response(StatusCode::OK, PLAIN, "success".into()));
+        };
+        Ok(self.reply(bot, &query, &message, form, &answered.reply))
+    }
+
+    /// Reads a body, decrypting it where it is encrypted.
+    fn open(&self, bot: &Bot, query: &Query<'_>, body: &[u8]) -> Result<(Message, Form), Refusal> {
+        let name = &*bot.name;
+        let unreadable = |why: &dyn std::fmt::Display| {
+            tracing::warn!(bot = name, "unreadable message: {why}");
+            Refusal(StatusCode::BAD_REQUEST, format!("unreadable message: {why}").into())
+        };
+        let document = Document::parse(body).map_err(|error| unreadable(&error))?;
+        let format = document.format;
+        let encrypted = match query.encrypt_type.as_deref() {
+            None | Some("" | "raw") => false,
+            Some("aes") => true,
+            Some(_) => return Err(unreadable(&"`encrypt_type` is neither `aes` nor `raw`")),
+        };
+        if !encrypted {
+            if bot.require_encryption {
+                tracing::warn!(bot = name, "a plaintext message was refused, because `require_encryption` is set");
+                return Err(Refusal(StatusCode::FORBIDDEN, "this bot takes encrypted messages only".into()));
+            }
+            if document.leaf("Encrypt").is_some() && document.leaf("MsgType").is_none() {
+                return Err(unreadable(&"it is encrypted, but the URL lacks `encrypt_type=aes`"));
+            }
+            let message = Message::try_from(document).map_err(|error| unreadable(&error))?;
+            return Ok((message, Form { format, key: None }));
+        }
+
+        // One answer for everything that can be wrong with a ciphertext: the log tells the operator, nothing tells an attacker.
+        let refuse = |why: String| {
+            tracing::warn!(bot = name, "an encrypted message was refused: {why}");
+            Refusal(StatusCode::FORBIDDEN, "this message cannot be decrypted".into())
+        };
+        let Some(cipher) = &bot.cipher else {
+            return Err(refuse(
+                "the bot has no `encoding_aes_key`; add it and `app_id`, or choose plaintext mode (明文模式)".into(),
+            ));
+        };
+        let Some(msg_signature) = query.msg_signature.as_deref() else { return Err(missing(bot, "msg_signature")) };
+        let Some(encrypt) = document.leaf("Encrypt") else {
+            return Err(refuse("it has no `Encrypt`, though the URL says `encrypt_type=aes`".into()));
+        };
+        let (timestamp, nonce) =
+            (query.timestamp.as_deref().unwrap_or_default(), query.nonce.as_deref().unwrap_or_default());
+        if !signature::verify(&[bot.token.expose(), timestamp, nonce, encrypt], msg_signature) {
+            return Err(refuse(format!("`msg_signature` is wrong{}", self.age(timestamp))));
+        }
+        let opened = cipher.decrypt(encrypt).map_err(|error| refuse(error.to_string()))?;
+        let inner = Document::parse(&opened.message).map_err(|error| unreadable(&error))?;
+        let format = inner.format;
+        let message = Message::try_from(inner).map_err(|error| unreadable(&error))?;
+        Ok((message, Form { format, key: Some(opened.key) }))
+    }
+
+    fn reply(
+        &self,
+        bot: &Bot,
+        query: &Query<'_>,
+        message: &Message,
+        form: Form,
+        reply: &CheckedReply,
+    ) -> Response<Full<Bytes>> {
+        let now = self.world.clock.now().as_secs();
+        let mut body = String::new();
+        let header = Header { to: &message.sender, from: &message.account, created: now };
+        reply.render(&header, form.format, &mut body);
+        if reply.is_silence() {
+            return response(StatusCode::OK, PLAIN, body);
+        }
+        if let (Some(key), Some(cipher)) = (form.key, &bot.cipher) {
+            let mut random = [0; 16];
+            self.world.randomness.fill(&mut random);
+            let encrypt = cipher.encrypt(key, random, body.as_bytes());
+            let nonce = query.nonce.as_deref().unwrap_or_default();
+            let timestamp = now.to_string();
+            let msg_signature = signature::sign(&[bot.token.expose(), &timestamp, nonce, &encrypt]);
+            body = render_envelope(form.format, &encrypt, &msg_signature, now, nonce);
+        }
+        let kind = match form.format {
+            Format::Xml => XML,
+            Format::Json => JSON,
+        };
+        response(StatusCode::OK, kind, body)
+    }
+
+    fn check_signature(&self, bot: &Bot, query: &Query<'_>) -> Result<(), Refusal> {
+        let Some(given) = query.signature.as_deref() else { return Err(missing(bot, "signature")) };
+        let Some(timestamp) = query.timestamp.as_deref() else { return Err(missing(bot, "timestamp")) };
+        let Some(nonce) = query.nonce.as_deref() else { return Err(missing(bot, "nonce")) };
+        if signature::verify(&[bot.token.expose(), timestamp, nonce], given) {
+            return Ok(());
+        }
+        tracing::warn!(
+            bot = &*bot.name,
+            "wrong signature{}: usually the `token` of bots.toml is not the Token of the account's server configuration, \
+             or a proxy changes the query",
+            self.age(timestamp)
+        );
+        Err(Refusal(StatusCode::FORBIDDEN, "wrong signature".into()))
+    }
+
+    /// How old a timestamp is, for the log: a stale one is a replay or a wrong clock.
+    fn age(&self, timestamp: &str) -> String {
+        let now = i64::try_from(self.world.clock.now().as_secs()).unwrap_or(i64::MAX);
+        match timestamp.parse::<i64>() {
+            Ok(sent) => match now.saturating_sub(sent) {
+                age @ 0.. => format!(" (timestamp {age} s old)"),
+                ahead => format!(" (timestamp {} s ahead of this machine's clock)", ahead.unsigned_abs()),
+            },
+            Err(_) => " (timestamp is not a number)".into(),
+        }
+    }
+}
+
+impl Service for Webhook {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match self.handle(request).await {
+            Ok(response) => response,
+            Err(Refusal(status, line)) => {
+                let mut refused = response(status, PLAIN, format!("{line}\n"));
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+                }
+                refused
+            }
+        }
+    }
+}
+
+impl<'a> Query<'a> {
+    /// Reads the parameters; of one given twice, the first counts.
+    fn parse(query: &'a str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let slot = match &*name {
+                "signature" => &mut parsed.signature,
+                "timestamp" => &mut parsed.timestamp,
+                "nonce" => &mut parsed.nonce,
+                "echostr" => &mut parsed.echostr,
+                "encrypt_type" => &mut parsed.encrypt_type,
+                "msg_signature" => &mut parsed.msg_signature,
+                _ => continue,
+            };
+            slot.get_or_insert(value);
+        }
+        parsed
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const XML: &str = "text/xml; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+
+async fn answer(bot: &Bot, message: &Message, world: &World) -> Answered {
+    let start = Instant::now();
+    let answered = bot.answer(message, world).await;
+    tracing::info!(
+        rule = answered.rule,
+        plugin = answered.plugin.as_deref(),
+        reply = answered.reply.reply().kind(),
+        ms = start.elapsed().as_millis(),
+        "answered"
+    );
+    answered
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {MAX_BODY} bytes").into());
+    if hyper::body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits::REQUEST_BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => {
+            Err(Refusal(StatusCode::BAD_REQUEST, format!("the body did not arrive whole: {error}").into()))
+        }
+        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive".into())),
+    }
+}
+
+fn missing(bot: &Bot, parameter: &str) -> Refusal {
+    tracing::warn!(
+        bot = &*bot.name,
+        "a request without the parameter `{parameter}`: not WeChat, or a proxy drops the query"
+    );
+    Refusal(StatusCode::BAD_REQUEST, format!("the parameter `{parameter}` is missing").into())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // `echostr` is the caller's own text: no browser may take it for a page.
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
