@@ -1,0 +1,11 @@
+//! End to end: the real server on a real socket, with real plugins.
+
+mod command_line;
+mod demo;
+mod harness;
+mod http;
+mod plugins;
+mod readme;
+mod reload;
+mod routing;
+mod safe_mode;
