@@ -22,10 +22,14 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
 }
 
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The file of a built plugin.
 pub(crate) fn component(name: &str) -> String {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("wasm32-wasip2/release").join(format!("{name}.wasm")).display().to_string()
+    target().join("wasm32-wasip2/release").join(format!("{name}.wasm")).display().to_string()
 }
 
 /// Builds the demo's plugins and the tests' own, once for all tests of the run, with the command that users have.

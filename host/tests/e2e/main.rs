@@ -4,6 +4,7 @@ mod command_line;
 mod demo;
 mod harness;
 mod http;
+mod interop;
 mod plugins;
 mod readme;
 mod reload;

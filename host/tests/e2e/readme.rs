@@ -1,6 +1,6 @@
 //! What the READMEs say, done literally.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use super::harness::*;
 
@@ -74,7 +74,7 @@ fn the_first_plugin_builds_and_answers() {
     };
     // The commands are for a checkout; this is one with as much of it as they touch.
     let sdk = root().join("plugin-sdk").display().to_string();
-    let target = Path::new(&component("x")).ancestors().nth(3).expect("the target folder").join("first-plugin");
+    let target = target().join("first-plugin");
     fs::write(folder.path("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"plugins/*\"]\n")
         .expect("written");
     fs::copy(root().join("Cargo.lock"), folder.path("Cargo.lock")).expect("copied");
