@@ -5,17 +5,19 @@ use std::{borrow::Cow, collections::HashMap, pin::Pin, sync::Arc, time::Instant}
 use crate::{
     clock::{self, World},
     config::{
-        self,
+        self, Escape, Late,
         rule::{Action, FixedReply},
     },
-    plugin::{Answer, Failure, Plugin},
+    plugin::{Answer, Failure, Plugin, SharedWork},
     router::{Router, fill},
     secret::Secret,
+    text,
     wechat::{
         cipher::Cipher,
         document::Field,
         message::Message,
-        reply::{Article, CheckedReply, Music, Raw, Reply, Video},
+        pages::{menu_link, pages, with_menu_link},
+        reply::{Article, CheckedReply, MAX_REPLY, MAX_TEXT, Music, Raw, Reply, Video},
     },
 };
 
@@ -30,6 +32,9 @@ pub struct Bot {
     /// Whether plaintext messages are refused.
     pub require_encryption: bool,
     on_error: CheckedReply,
+    escape: Escape,
+    late: Late,
+    late_reply: CheckedReply,
     router: Router,
     plugins: HashMap<Arc<str>, Slot>,
 }
@@ -48,21 +53,33 @@ pub enum Slot {
 pub struct Answered {
     /// What goes to the follower, within the protocol's bounds.
     pub reply: CheckedReply,
-    /// The line of `bots.toml` with the rule that answered; none when nobody did.
+    /// The further pages of a text that is longer than WeChat delivers, to be kept until they are asked for.
+    pub pages: Vec<Reply>,
+    /// The line of `bots.toml` with the rule that answered; none when nobody did, or no rule was asked.
     pub rule: Option<usize>,
     /// The plugin that answered, or failed to.
     pub plugin: Option<Arc<str>>,
+    /// Why `reply` is an apology.
+    pub failed: bool,
 }
+
+/// The plugin failed, which has been logged.
+struct Failed;
 
 impl Bot {
     /// Puts an account together: its configuration, its rules compiled, and the plugins that they name.
     pub fn new(config: config::Bot, router: Router, plugins: HashMap<Arc<str>, Slot>) -> Self {
+        let late_reply = Reply::Text(with_menu_link(&config.late.reply, config.late.word()));
         Self {
             name: config.name,
             token: config.token,
             cipher: config.cipher,
             require_encryption: config.require_encryption,
             on_error: config.on_error,
+            escape: config.escape,
+            // Its bytes were counted with the configuration.
+            late_reply: late_reply.check("text").map_or(CheckedReply::SILENCE, |(reply, _)| reply),
+            late: config.late,
             router,
             plugins,
         }
@@ -73,11 +90,53 @@ impl Bot {
         &self.router
     }
 
-    /// Answers a message. Never fails: what goes wrong is logged, and the follower gets `on_error`.
-    pub async fn answer(&self, message: &Message, world: &World) -> Answered {
-        match self.route(message, message, world, false).await {
+    /// What is said in place of an answer that is not there in time, if the follower expects one at all.
+    pub fn late_reply(&self, message: &Message) -> &CheckedReply {
+        if expects_answer(message) { &self.late_reply } else { &CheckedReply::SILENCE }
+    }
+
+    /// Answers a message, reading and writing through `work`. Never fails: what goes wrong is logged, and the follower gets `on_error`.
+    pub async fn answer(&self, message: &Message, world: &World, work: &SharedWork) -> Answered {
+        if message.event().is_none()
+            && let Some(answered) = self.resume(message, work).await
+        {
+            return answered;
+        }
+        match self.route(message, message, world, work, false).await {
             Some(answered) => answered,
-            None => Answered { reply: CheckedReply::SILENCE, rule: None, plugin: None },
+            None => Answered::by_nobody(CheckedReply::SILENCE),
+        }
+    }
+
+    /// What goes before any rule: a word that asks for a kept answer, and the conversation under way.
+    async fn resume(&self, message: &Message, work: &SharedWork) -> Option<Answered> {
+        let said = |words: &[String]| {
+            message.text.as_deref().is_some_and(|said| words.iter().any(|word| text::same(said, word)))
+        };
+        if said(&self.late.words) {
+            let mut work = work.lock().await;
+            if let Some(reply) = work.take_kept() {
+                return Some(self.checked(reply, message, None, None));
+            }
+            if work.awaiting() {
+                return Some(Answered::by_nobody(self.late_reply.clone()));
+            }
+        }
+        let owner = {
+            let mut work = work.lock().await;
+            let owner = work.follower().conversation()?.plugin.clone();
+            if said(&self.escape.words) {
+                work.change_follower(|follower| follower.set_conversation(None));
+                return Some(Answered::by_nobody(self.escape.reply.clone()));
+            }
+            owner
+        };
+        // A plugin that was taken out of the configuration leaves its conversations to the rules.
+        let (name, _) = self.plugins.get_key_value(owner.as_str())?;
+        match self.call(name, message, &[], work).await {
+            Ok(Answer::Reply(reply)) => Some(self.checked(reply, message, None, Some(name.clone()))),
+            Ok(Answer::Pass) => None,
+            Err(Failed) => Some(self.failure(message, None, Some(name.clone()))),
         }
     }
 
@@ -87,6 +146,7 @@ impl Bot {
         message: &'a Message,
         original: &'a Message,
         world: &'a World,
+        work: &'a SharedWork,
         treated: bool,
     ) -> Pin<Box<dyn Future<Output = Option<Answered>> + Send + 'a>> {
         Box::pin(async move {
@@ -108,22 +168,16 @@ impl Bot {
                     Action::TreatAs(text) => {
                         let text = fill(text, captures).into_owned();
                         let text = Message { kind: "text".into(), text: Some(text), ..message.clone() };
-                        if let Some(answered) = self.route(&text, original, world, true).await {
+                        if let Some(answered) = self.route(&text, original, world, work, true).await {
                             return Some(answered);
                         }
                     }
-                    Action::Plugin(name) => match self.call(name, message, captures).await {
+                    Action::Plugin(name) => match self.call(name, message, captures, work).await {
                         Ok(Answer::Pass) => {}
                         Ok(Answer::Reply(reply)) => {
                             return Some(self.checked(reply, original, line, Some(name.clone())));
                         }
-                        Err(()) => {
-                            return Some(Answered {
-                                reply: self.apology(original),
-                                rule: line,
-                                plugin: Some(name.clone()),
-                            });
-                        }
+                        Err(Failed) => return Some(self.failure(original, line, Some(name.clone()))),
                     },
                 }
             }
@@ -131,20 +185,26 @@ impl Bot {
         })
     }
 
-    async fn call(&self, name: &Arc<str>, message: &Message, captures: &[Field]) -> Result<Answer, ()> {
+    async fn call(
+        &self,
+        name: &Arc<str>,
+        message: &Message,
+        captures: &[Field],
+        work: &SharedWork,
+    ) -> Result<Answer, Failed> {
         let plugin = match self.plugins.get(name) {
             Some(Slot::Ready(plugin)) => plugin,
             Some(Slot::Broken(why)) => {
                 tracing::error!(plugin = &**name, "the plugin cannot be called: {why}");
-                return Err(());
+                return Err(Failed);
             }
             None => {
                 tracing::error!(plugin = &**name, "there is no such plugin");
-                return Err(());
+                return Err(Failed);
             }
         };
         let start = Instant::now();
-        plugin.call(&self.name, message, captures).await.map_err(|failure| {
+        plugin.call(&self.name, message, captures, work).await.map_err(|failure| {
             let ms = start.elapsed().as_millis();
             match &failure {
                 Failure::Trap { backtrace, .. } if !backtrace.is_empty() => {
@@ -152,33 +212,61 @@ impl Bot {
                 }
                 _ => tracing::error!(plugin = &**name, ms, "the plugin failed: {failure}"),
             }
+            Failed
         })
     }
 
-    /// Holds a reply against the protocol's bounds.
+    /// Holds a reply against the protocol's bounds; a text that is too long is divided into pages.
     fn checked(&self, reply: Reply, original: &Message, rule: Option<usize>, plugin: Option<Arc<str>>) -> Answered {
-        let reply = match reply.check(&original.kind) {
+        let (reply, pages) = self.paged(reply);
+        match reply.check(&original.kind) {
             Ok((reply, warnings)) => {
                 for warning in warnings {
                     tracing::warn!(rule, plugin = plugin.as_deref(), "the reply was changed: {warning}");
                 }
-                reply
+                Answered { reply, pages, rule, plugin, failed: false }
             }
             Err(error) => {
                 tracing::error!(rule, plugin = plugin.as_deref(), "the reply cannot be sent: {error}");
-                self.apology(original)
+                self.failure(original, rule, plugin)
             }
-        };
-        Answered { reply, rule, plugin }
+        }
+    }
+
+    fn paged(&self, reply: Reply) -> (Reply, Vec<Reply>) {
+        match reply {
+            // What is larger than any reply may be is refused as a whole.
+            Reply::Text(text) if (MAX_TEXT + 1..=MAX_REPLY).contains(&text.len()) => {
+                let more = format!("（回复「{}」看下一页）", menu_link(self.late.word()));
+                let mut pages = pages(&text, &more).into_iter().map(Reply::Text);
+                let first = pages.next().unwrap_or(Reply::Silence);
+                (first, pages.collect())
+            }
+            other => (other, Vec::new()),
+        }
+    }
+
+    fn failure(&self, original: &Message, rule: Option<usize>, plugin: Option<Arc<str>>) -> Answered {
+        Answered { reply: self.apology(original), pages: Vec::new(), rule, plugin, failed: true }
     }
 
     /// What a follower gets in place of an answer. For events that nobody sent on purpose it is silence.
     pub fn apology(&self, message: &Message) -> CheckedReply {
-        let expected = match message.event() {
-            None => true,
-            Some(event) => ["subscribe", "scan", "click"].iter().any(|name| event.eq_ignore_ascii_case(name)),
-        };
-        if expected { self.on_error.clone() } else { CheckedReply::SILENCE }
+        if expects_answer(message) { self.on_error.clone() } else { CheckedReply::SILENCE }
+    }
+}
+
+impl Answered {
+    fn by_nobody(reply: CheckedReply) -> Self {
+        Self { reply, pages: Vec::new(), rule: None, plugin: None, failed: false }
+    }
+}
+
+/// Whether the follower did something that an answer is expected to: not so with events such as LOCATION, which a phone sends.
+fn expects_answer(message: &Message) -> bool {
+    match message.event() {
+        None => true,
+        Some(event) => ["subscribe", "scan", "click"].iter().any(|name| event.eq_ignore_ascii_case(name)),
     }
 }
 

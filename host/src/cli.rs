@@ -5,6 +5,7 @@ mod check;
 mod dev;
 mod explain;
 mod serve;
+mod state;
 
 use std::{
     io::IsTerminal,
@@ -17,8 +18,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     clock::World,
-    config::{Config, Files, problems::Problems},
-    generation::{self, Checked, Generation},
+    config::{Config, Files, Secrets, problems::Problems},
+    generation::{self, BadPlugin, Checked, Generation},
     plugin::Runtime,
     router::Router,
 };
@@ -62,6 +63,11 @@ enum Verb {
     Check,
     /// Say which rule answers a message, and why
     Explain(explain::Question),
+    /// List or export what plugins have stored
+    State {
+        #[command(subcommand)]
+        action: state::Action,
+    },
 }
 
 /// Why a command did not succeed; everything has been said on standard error.
@@ -97,6 +103,7 @@ pub fn run() -> ExitCode {
         Verb::Build { plugins } => build::build(path, &plugins),
         Verb::Check => check::check(path),
         Verb::Explain(question) => explain::explain(path, &question),
+        Verb::State { action } => state::state(path, &action),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,7 +113,14 @@ pub fn run() -> ExitCode {
 }
 
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // A bare level is meant for mynah: the libraries' own lines would bury what an operator looks for.
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(level) if level.parse::<tracing::Level>().is_ok() => {
+            EnvFilter::new(format!("warn,mynah={level},plugin={level}"))
+        }
+        Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
+        _ => EnvFilter::new("warn,mynah=info,plugin=info"),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
@@ -116,16 +130,25 @@ fn start_log(format: LogFormat) {
 
 /// Reads the configuration and shows what is wrong with it.
 fn load_config(path: &Path) -> Result<Checked, Refused> {
-    let checked = load_config_quietly(path)?;
+    let checked = read_config(path);
     if !checked.problems.is_empty() {
         show(&checked.problems);
+    }
+    if checked.routed.is_none() {
+        return Err(Refused::Config);
     }
     Ok(checked)
 }
 
-/// Reads the configuration for a command that it only has to be usable for: shows errors, and leaves warnings to `check` and `serve`.
+/// Reads the configuration as a server would.
+fn read_config(path: &Path) -> Checked {
+    generation::check(path, &|name| std::env::var(name).ok(), Secrets::Needed)
+}
+
+/// Reads the configuration for a command that it only has to be usable for: shows errors, and leaves warnings, and secrets
+/// that only the server's own environment has, to `check` and `serve`.
 fn load_config_quietly(path: &Path) -> Result<Checked, Refused> {
-    let checked = generation::check(path, &|name| std::env::var(name).ok());
+    let checked = generation::check(path, &|name| std::env::var(name).ok(), Secrets::NotNeeded);
     if checked.routed.is_none() {
         show(&checked.problems);
         return Err(Refused::Config);
@@ -143,12 +166,12 @@ fn routed(checked: Checked) -> Result<(Config, Vec<Router>, Files), Refused> {
     Ok((config, routers, checked.files))
 }
 
-/// Makes the first generation of a process.
-fn first_generation(checked: Checked, world: &World) -> Result<(Runtime, Generation), Refused> {
+/// Makes the first generation of a process, and says which plugins it could not load.
+fn first_generation(checked: Checked, world: &World) -> Result<(Runtime, Generation, Vec<BadPlugin>), Refused> {
     let (config, routers, files) = routed(checked)?;
     let runtime = Runtime::new(world.clone(), &config.server.timezone)?;
-    let generation = Generation::load(config, routers, files, &runtime, None);
-    Ok((runtime, generation))
+    let (generation, bad) = Generation::load(config, routers, files, &runtime, None);
+    Ok((runtime, generation, bad))
 }
 
 /// An async runtime for a command.

@@ -23,7 +23,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-pub use self::values::{Files, Origins, Print, read_bounded};
+pub use self::values::{Files, Origins, Print, Secrets, read_bounded};
 use self::{
     problems::{Problem, Problems, SourceId},
     rule::{Action, Rule},
@@ -43,6 +43,24 @@ use crate::{
 /// Every address: WeChat calls from outside, straight or through a proxy.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 
+/// Where the embedded database is, beside `bots.toml`.
+const STATE: &str = "data/mynah.db";
+
+/// What leaves a conversation.
+const ESCAPE_WORDS: [&str; 2] = ["退出", "取消"];
+
+/// What is said then.
+const ESCAPE_REPLY: &str = "已退出。";
+
+/// What asks for a kept answer.
+const LATE_WORD: &str = "继续";
+
+/// What is said in place of an answer that is not there in time.
+const LATE_REPLY: &str = "还在想……稍后回复「继续」取答案。";
+
+/// Bytes of that: it must leave room for the link within WeChat's 2,048.
+const LATE_REPLY_BYTES: usize = 1024;
+
 /// WeChat's users live in this time zone.
 const TIMEZONE: &str = "Asia/Shanghai";
 
@@ -58,7 +76,7 @@ pub struct Config {
 }
 
 /// `[server]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where WeChat, or the proxy before us, calls.
     pub listen: SocketAddr,
@@ -66,6 +84,8 @@ pub struct Server {
     pub timezone: String,
     /// How many connections may be open at one time.
     pub connections: usize,
+    /// The file of the embedded database.
+    pub state: PathBuf,
 }
 
 /// `[bots.NAME]`: one Official Account.
@@ -83,13 +103,37 @@ pub struct Bot {
     pub require_encryption: bool,
     /// What a follower gets when a plugin fails; silence where none is given.
     pub on_error: CheckedReply,
+    /// How a follower leaves a conversation.
+    pub escape: Escape,
+    /// What happens to answers that come too late, or are too long.
+    pub late: Late,
     /// The rules, from top to bottom.
     pub rules: Arc<[Rule]>,
+}
+
+/// `escape`: how a follower leaves a conversation.
+#[derive(Debug, Clone)]
+pub struct Escape {
+    /// The texts that leave it.
+    pub words: Vec<String>,
+    /// What is said then.
+    pub reply: CheckedReply,
+}
+
+/// `late`: answers that come too late are kept until the follower asks for them.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// The texts that ask for them; never empty.
+    pub words: Vec<String>,
+    /// What is said in place of an answer that is not there in time.
+    pub reply: String,
 }
 
 /// `[plugins.NAME]`.
 #[derive(Debug, Clone)]
 pub struct Plugin {
+    /// Where `bots.toml` names the component's file, in bytes.
+    pub span: Range<usize>,
     /// The component's file.
     pub wasm: PathBuf,
     /// The digest that the component must have, in lower-case hex.
@@ -124,9 +168,9 @@ pub struct Loaded {
 }
 
 /// Reads `path` and all that it points to; `env` looks up an environment variable.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Loaded {
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut origins = Origins { base, env, files: Files::from([(path.to_owned(), Print::of(path))]) };
+    let mut origins = Origins { base, env, secrets, files: Files::from([(path.to_owned(), Print::of(path))]) };
     let mut problems = Problems::default();
     let name = path.display().to_string();
 
@@ -232,6 +276,16 @@ impl Reader<'_, '_> {
         });
         let connections = table.get::<usize>("connections", self.problems);
         let timezone = table.get::<String>("timezone", self.problems);
+        let state = table.get::<String>("state", self.problems);
+        if let Some(state) = &state
+            && state.get_ref().contains("://")
+        {
+            self.error(
+                format!("`{}` is no file", state.get_ref()),
+                state.span(),
+                "this version keeps state in an SQLite database: `data/mynah.db`",
+            );
+        }
         table.finish("`[server]`", self.problems);
         if let Some(zone) = &timezone
             && jiff::tz::TimeZone::get(zone.get_ref()).is_err()
@@ -252,6 +306,7 @@ impl Reader<'_, '_> {
             listen: listen.unwrap_or(LISTEN),
             timezone: timezone.map_or_else(|| TIMEZONE.to_owned(), toml::Spanned::into_inner),
             connections: connections.map_or(limits::CONNECTIONS, toml::Spanned::into_inner),
+            state: self.origins.resolve(state.as_ref().map_or(STATE, |state| state.get_ref())),
         }
     }
 
@@ -300,7 +355,9 @@ impl Reader<'_, '_> {
                 "add `app_id` and `encoding_aes_key`",
             );
         }
-        let on_error = table.get::<String>("on_error", self.problems).map(|text| self.on_error(text));
+        let on_error = table.get::<String>("on_error", self.problems).map(|text| self.text_reply("on_error", text));
+        let escape = self.escape(&mut table);
+        let late = self.late(&mut table);
         let rules = table.take("rules").map_or_else(Vec::new, |entry| {
             let known = Known { plugins, lines: self.lines };
             rules::rules(entry.value, self.source, &known, self.origins, self.problems)
@@ -313,22 +370,81 @@ impl Reader<'_, '_> {
             cipher,
             require_encryption: require_encryption.is_some_and(toml::Spanned::into_inner),
             on_error: on_error.unwrap_or(CheckedReply::SILENCE),
+            escape,
+            late,
             rules: rules.into(),
         })
     }
 
-    fn on_error(&mut self, text: toml::Spanned<String>) -> CheckedReply {
+    fn escape(&mut self, table: &mut Table<'_>) -> Escape {
+        let given = table.take("escape").and_then(|entry| self.table(entry, "`escape`"));
+        let (mut words, mut reply) = (None, None);
+        if let Some(mut given) = given {
+            words = given.take("words").map(|entry| self.words(entry));
+            reply = given.get::<String>("reply", self.problems);
+            given.finish("`escape`", self.problems);
+        }
+        let reply = reply.unwrap_or_else(|| toml::Spanned::new(0..0, ESCAPE_REPLY.to_owned()));
+        Escape {
+            words: words.unwrap_or_else(|| ESCAPE_WORDS.map(str::to_owned).into()),
+            reply: self.text_reply("escape.reply", reply),
+        }
+    }
+
+    fn late(&mut self, table: &mut Table<'_>) -> Late {
+        let mut late = Late { words: vec![LATE_WORD.to_owned()], reply: LATE_REPLY.to_owned() };
+        let Some(mut given) = table.take("late").and_then(|entry| self.table(entry, "`late`")) else { return late };
+        if let Some(mode) = given.get::<String>("mode", self.problems)
+            && mode.get_ref() != "keep"
+        {
+            self.error(
+                format!("`{}` is no mode of `late` that this version has", mode.get_ref()),
+                mode.span(),
+                "`keep`: the answer is kept until the follower asks for it",
+            );
+        }
+        if let Some(entry) = given.take("words") {
+            let words = self.words(entry);
+            if !words.is_empty() {
+                late.words = words;
+            }
+        }
+        if let Some(reply) = given.get::<String>("reply", self.problems) {
+            let span = reply.span();
+            late.reply = reply.into_inner();
+            if late.reply.trim().is_empty() {
+                self.error(
+                    "`late.reply` must not be empty",
+                    span,
+                    "a follower who hears nothing is shown an error by WeChat",
+                );
+            } else if late.reply.len() > LATE_REPLY_BYTES {
+                self.error(
+                    format!("`late.reply` has {} bytes, more than {LATE_REPLY_BYTES}", late.reply.len()),
+                    span,
+                    "one sentence does",
+                );
+            }
+        }
+        given.finish("`late`", self.problems);
+        late
+    }
+
+    fn words(&mut self, entry: Entry<'_>) -> Vec<String> {
+        values::strings(entry, "words", self.source, self.problems).into_iter().map(|(word, _)| word).collect()
+    }
+
+    fn text_reply(&mut self, key: &str, text: toml::Spanned<String>) -> CheckedReply {
         let span = text.span();
         match Reply::Text(text.into_inner()).check("text") {
             Ok((reply, warnings)) => {
                 for warning in warnings {
-                    self.problems
-                        .push(Problem::warning(format!("`on_error`: {warning}")).at(self.source, span.clone()));
+                    self.problems.push(Problem::warning(format!("`{key}`: {warning}")).at(self.source, span.clone()));
                 }
                 reply
             }
             Err(error) => {
-                self.problems.push(Problem::error(format!("`on_error`: {error}")).at(self.source, span));
+                self.problems.push(Problem::error(format!("`{key}`: {error}")).at(self.source, span));
                 CheckedReply::SILENCE
             }
         }
@@ -384,6 +500,9 @@ impl Reader<'_, '_> {
 
     fn aes_key(&mut self, name: &str, entry: Entry<'_>) -> Option<AesKey> {
         let key = sourced(entry, &format!("`{name}`"), self.source, self.origins, self.problems)?;
+        if key.origin == Origin::NotNeeded {
+            return AesKey::parse(&"A".repeat(43)).ok();
+        }
         match AesKey::parse(key.text.trim()) {
             Ok(key) => Some(key),
             Err(error) => {
@@ -425,6 +544,9 @@ impl Reader<'_, '_> {
 
     fn token(&mut self, bot: &str, entry: Entry<'_>, server: &Server) -> Option<Secret> {
         let token = sourced(entry, "`token`", self.source, self.origins, self.problems)?;
+        if token.origin == Origin::NotNeeded {
+            return Some(Secret::new(""));
+        }
         let text = token.text.trim();
         // The account's settings page takes nothing else, so anything else cannot be what stands there.
         if !(3..=32).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -449,7 +571,7 @@ impl Reader<'_, '_> {
         let span = table.span.clone();
         let wasm_given = table.contains("wasm");
         let wasm = match table.get::<String>("wasm", self.problems) {
-            Some(path) => Some(self.origins.resolve(path.get_ref())),
+            Some(path) => Some((path.span(), self.origins.resolve(path.get_ref()))),
             None if !wasm_given => {
                 self.error(
                     "this plugin has no `wasm`",
@@ -475,7 +597,8 @@ impl Reader<'_, '_> {
             None => Limits { time: limits::PLUGIN_TIME, memory: limits::PLUGIN_MEMORY },
         };
         table.finish("a plugin", self.problems);
-        Some(Plugin { wasm: wasm?, sha256, build, config: Arc::new(config), limits })
+        let (span, wasm) = wasm?;
+        Some(Plugin { span, wasm, sha256, build, config: Arc::new(config), limits })
     }
 
     fn plugin_config(&mut self, entry: Entry<'_>) -> BTreeMap<String, String> {
@@ -562,6 +685,13 @@ impl Bot {
     /// Whether one of the rules calls the plugin of this name.
     pub fn uses(&self, plugin: &str) -> bool {
         self.rules.iter().any(|rule| matches!(&rule.action, Action::Plugin(name) if **name == *plugin))
+    }
+}
+
+impl Late {
+    /// The word that is offered.
+    pub fn word(&self) -> &str {
+        self.words.first().map_or(LATE_WORD, String::as_str)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Range,
     path::Path,
     sync::Arc,
 };
@@ -9,7 +10,7 @@ use std::{
 use crate::{
     bot::{Bot, Slot, templates},
     config::{
-        self, Config, Files, Print, Server,
+        self, Config, Files, Print, Secrets, Server,
         problems::{Problem, Problems, SourceId},
         rule::{Action, FixedReply, Rule},
     },
@@ -30,19 +31,43 @@ pub struct Generation {
     pub files: Files,
 }
 
+/// A plugin that could not be loaded.
+pub struct BadPlugin {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where `bots.toml` names its file, in bytes.
+    pub span: Range<usize>,
+    /// What is wrong with it.
+    pub why: String,
+    /// Whether its last good version goes on; else it answers `on_error`.
+    pub goes_on: bool,
+}
+
+impl BadPlugin {
+    /// Tells the operator of a running server.
+    pub fn log(&self) {
+        let Self { name, why, goes_on, .. } = self;
+        let then =
+            if *goes_on { "its last good version goes on" } else { "until that is mended it answers `on_error`" };
+        tracing::error!(plugin = &**name, "{why}; {then}");
+    }
+}
+
 /// A configuration that was read, and its routes.
 pub struct Checked {
     /// None when there is an error among the problems.
     pub routed: Option<(Config, Vec<Router>)>,
     /// Everything that is wrong.
     pub problems: Problems,
+    /// The configuration's own file in `problems`.
+    pub source: Option<SourceId>,
     /// Every file that was read, or should have been.
     pub files: Files,
 }
 
 /// Reads `bots.toml`, compiles its routes and looks for rules that cannot be meant.
-pub fn check(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Checked {
-    let loaded = config::load(path, env);
+pub fn check(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Checked {
+    let loaded = config::load(path, env, secrets);
     let mut problems = loaded.problems;
     let mut routed = None;
     if let (Some(config), Some(source)) = (loaded.config, loaded.source) {
@@ -57,20 +82,21 @@ pub fn check(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Checked {
             routed = Some((config, routers));
         }
     }
-    Checked { routed, problems, files: loaded.files }
+    Checked { routed, problems, source: loaded.source, files: loaded.files }
 }
 
 impl Generation {
-    /// Loads the plugins of a checked configuration. What `previous` has already compiled is used again, and where a plugin's new file
-    /// is bad, so is its last good version. Takes a core for as long as compiling does.
+    /// Loads the plugins of a checked configuration, and says which could not be, and why. What `previous` has already compiled is
+    /// used again, and where a plugin's new file is bad, so is its last good version. Takes a core for as long as compiling does.
     pub fn load(
         config: Config,
         routers: Vec<Router>,
         mut files: Files,
         runtime: &Runtime,
         previous: Option<&Self>,
-    ) -> Self {
+    ) -> (Self, Vec<BadPlugin>) {
         let mut plugins = BTreeMap::new();
+        let mut bad = Vec::new();
         for (name, wanted) in &config.plugins {
             files.insert(wanted.wasm.clone(), Print::of(&wanted.wasm));
             let before = previous.and_then(|generation| match generation.plugins.get(name) {
@@ -79,16 +105,20 @@ impl Generation {
             });
             let slot = match load_plugin(name, wanted, runtime, before) {
                 Ok(plugin) => Slot::Ready(Arc::new(plugin)),
-                Err(why) => match before {
-                    Some(before) => {
-                        tracing::error!(plugin = &**name, "{why}; its last good version goes on");
-                        Slot::Ready(Arc::new(before.reconfigured(wanted.limits, wanted.config.clone())))
+                Err(why) => {
+                    bad.push(BadPlugin {
+                        name: name.clone(),
+                        span: wanted.span.clone(),
+                        why: why.clone(),
+                        goes_on: before.is_some(),
+                    });
+                    match before {
+                        Some(before) => {
+                            Slot::Ready(Arc::new(before.reconfigured(wanted.limits, wanted.config.clone())))
+                        }
+                        None => Slot::Broken(why.into()),
                     }
-                    None => {
-                        tracing::error!(plugin = &**name, "{why}; until that is mended it answers `on_error`");
-                        Slot::Broken(why.into())
-                    }
-                },
+                }
             };
             plugins.insert(name.clone(), slot);
         }
@@ -105,7 +135,7 @@ impl Generation {
                 (bot.path.clone(), Arc::new(Bot::new(bot, router, used)))
             })
             .collect();
-        Self { server: config.server, bots, plugins, files }
+        (Self { server: config.server, bots, plugins, files }, bad)
     }
 
     /// The bot that WeChat calls at this path, with or without its closing slash.
@@ -154,19 +184,14 @@ fn report_hidden(rules: &[Rule], router: &Router, source: SourceId, problems: &m
     for hidden in router.hidden() {
         let (Some(rule), Some(by)) = (rules.get(hidden.rule), rules.get(hidden.by_rule)) else { continue };
         let row = |rule: &Rule, row: Option<usize>| match (&rule.action, row) {
-            (Action::Replies(rows), Some(row)) => rows.get(row).map(|row| row.line),
+            (Action::Replies(rows), Some(row)) => rows.get(row).map(|row| match &row.file {
+                Some(file) => format!("the reply in line {} of `{file}`", row.line),
+                None => format!("the reply in line {}", row.line),
+            }),
             _ => None,
         };
-        let (hidden_row, by_row) = (row(rule, hidden.row), row(by, hidden.by_row));
-        let what = match hidden_row {
-            Some(line) => format!("the reply in line {line} of this table"),
-            None => "this rule".into(),
-        };
-        let earlier = match by_row {
-            Some(line) if by.line == rule.line => format!("the one in line {line}"),
-            Some(line) => format!("the reply in line {line} of the table in line {}", by.line),
-            None => format!("the rule in line {}", by.line),
-        };
+        let what = row(rule, hidden.row).unwrap_or_else(|| "this rule".into());
+        let earlier = row(by, hidden.by_row).unwrap_or_else(|| format!("the rule in line {}", by.line));
         let problem = match &by.action {
             Action::Plugin(plugin) => Problem::warning(format!("{what} is reached only when `{plugin}` passes"))
                 .hint(format!("{earlier} matches everything that it matches; put it above")),

@@ -3,8 +3,9 @@
 //! # The way of a message
 //!
 //! ```text
-//! WeChat ──HTTP──▶ server ─▶ webhook ─▶ wechat (verify, decrypt, parse) ─▶ bot ─▶ router ─▶ plugin
-//!                                  ◀── wechat (check, render, encrypt) ◀──┘
+//! WeChat ──HTTP──▶ server ─▶ webhook ─▶ wechat (verify, decrypt, parse) ─▶ inbox (a retry joins the first delivery)
+//!                                                                            │
+//!        reply ◀── webhook ◀── wechat (render, encrypt) ◀── store (commit) ◀── bot ──▶ router ──▶ plugin ──▶ store (read)
 //! ```
 //!
 //! One way through, no stage reached twice; each stage takes plain values and gives plain values.
@@ -15,18 +16,20 @@
 //! |---|---|---|
 //! | [`cli`] | the command line, one file a verb | everything |
 //! | [`server`] | accepts connections, bounds them, drains | – |
-//! | [`webhook`] | one HTTP request → one response | `reload`, `bot`, `server`, `wechat` |
+//! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
+//! | [`inbox`] | deliveries of one message share one run and one answer | `bot`, `plugin`, `store` |
 //! | [`reload`] | watches files, swaps generations | `generation`, `plugin` |
 //! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin` |
-//! | [`bot`] | one account: message → reply | `router`, `plugin` |
+//! | [`bot`] | one account: message → reply | `router`, `plugin`, `store` |
 //! | [`router`] | rules → who answers | – |
-//! | [`plugin`] | runs components; the only one to name wasmtime | – |
+//! | [`plugin`] | runs components; the only one to name wasmtime | `store` |
+//! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
 //! | [`config`] | `bots.toml` → values that are valid once built | – |
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
 //! | [`secret`], [`limits`], [`clock`], [`text`] | leaves | – |
 //!
 //! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server` and `webhook`, quick-xml only in
-//! `wechat`, toml only in `config`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to
+//! `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to
 //! this table.
 
 pub mod bot;
@@ -34,12 +37,14 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod generation;
+pub mod inbox;
 pub mod limits;
 pub mod plugin;
 pub mod reload;
 pub mod router;
 pub mod secret;
 pub mod server;
+pub mod store;
 pub mod text;
 pub mod webhook;
 pub mod wechat;

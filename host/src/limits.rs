@@ -25,6 +25,9 @@ pub const WRITE_TIME: Duration = Duration::from_secs(10);
 /// together. Service managers kill after 30 seconds (Kubernetes) or 90 (systemd).
 pub const DRAIN_TIME: Duration = Duration::from_secs(16);
 
+/// Time for another host to let go of the state: one that was told to stop drains first.
+pub const STATE_WAIT: Duration = Duration::from_secs(30);
+
 /// Pause after an accept that failed, as when file descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

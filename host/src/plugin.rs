@@ -23,6 +23,7 @@ pub use self::engine::Runtime;
 use self::{engine::Class, run::Run};
 use crate::{
     config::Limits,
+    store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
 };
 
@@ -42,6 +43,9 @@ struct Compiled {
     /// Memories that an instance takes, of those that the pool has.
     memories: u32,
 }
+
+/// What one message reads and writes, shared with the plugin that answers it; only one of them uses it at a time.
+pub type SharedWork = Arc<tokio::sync::Mutex<Work>>;
 
 /// What a plugin says to a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +128,7 @@ impl Plugin {
 
     /// Instantiates it once without a message, so that a component that cannot start is found before a follower finds it.
     pub async fn try_start(&self) -> Result<(), Failure> {
-        let mut store = self.store("check");
+        let mut store = self.store(None);
         let started = async {
             let _permits = self.compiled.class.acquire(self.compiled.memories).await?;
             self.compiled.pre.instantiate_async(&mut store).await.map(drop).map_err(|error| run::failure(&error))
@@ -135,8 +139,28 @@ impl Plugin {
     }
 
     /// Runs it for one message in a fresh instance, and logs what it printed.
-    pub async fn call(&self, bot: &str, message: &Message, captures: &[Field]) -> Result<Answer, Failure> {
-        let mut store = self.store(bot);
+    /// What it writes is kept in `work` if it answers, and dropped if it passes or fails.
+    pub async fn call(
+        &self,
+        bot: &str,
+        message: &Message,
+        captures: &[Field],
+        work: &SharedWork,
+    ) -> Result<Answer, Failure> {
+        work.lock().await.begin_step(&self.name);
+        let answered = self.run(bot, message, captures, work).await;
+        work.lock().await.end_step(matches!(answered, Ok(Answer::Reply(_))));
+        answered
+    }
+
+    async fn run(
+        &self,
+        bot: &str,
+        message: &Message,
+        captures: &[Field],
+        work: &SharedWork,
+    ) -> Result<Answer, Failure> {
+        let mut store = self.store(Some(work.clone()));
         let message = run::message(bot, message, captures);
         let answered = async {
             let _permits = self.compiled.class.acquire(self.compiled.memories).await?;
@@ -153,8 +177,8 @@ impl Plugin {
         }
     }
 
-    fn store(&self, bot: &str) -> Store<Run> {
-        let run = Run::new(self.compiled.class.host(), bot, &self.name, self.config.clone(), self.limits.memory);
+    fn store(&self, work: Option<SharedWork>) -> Store<Run> {
+        let run = Run::new(self.compiled.class.host(), &self.name, self.config.clone(), work, self.limits.memory);
         self.compiled.class.store(run)
     }
 

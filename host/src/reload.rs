@@ -1,12 +1,16 @@
 //! Replaces the generation when a file that it was made of changes.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 
 use crate::{
-    config::{Files, Print, problems::Severity},
-    generation::{self, Generation},
+    config::{Files, Print, Secrets, Server},
+    generation::{self, BadPlugin, Generation},
     limits,
     plugin::Runtime,
 };
@@ -16,12 +20,17 @@ pub struct Reloader {
     path: PathBuf,
     runtime: Runtime,
     current: ArcSwap<Generation>,
+    /// What the process was started with: a change of it takes effect at the next start.
+    settings: Server,
+    /// Warnings that the operator has seen, so that only new ones are shown.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Reloader {
-    /// Starts with a generation that was loaded from `path`.
-    pub fn new(path: PathBuf, runtime: Runtime, first: Generation) -> Self {
-        Self { path, runtime, current: ArcSwap::from_pointee(first) }
+    /// Starts with a generation that was loaded from `path`, whose `warned` warnings have been shown.
+    pub fn new(path: PathBuf, runtime: Runtime, first: Generation, warned: BTreeSet<String>) -> Self {
+        let settings = first.server.clone();
+        Self { path, runtime, current: ArcSwap::from_pointee(first), settings, warned: Mutex::new(warned) }
     }
 
     /// The generation of this moment; who holds it goes on with it.
@@ -43,8 +52,10 @@ impl Reloader {
             if look(&seen) != now {
                 continue;
             }
+            let changed = now.iter().filter(|(path, print)| seen.get(*path) != Some(print));
+            let changed: Vec<_> = changed.map(|(path, _)| format!("`{}`", path.display())).collect();
             let reloader = self.clone();
-            match tokio::task::spawn_blocking(move || reloader.reload()).await {
+            match tokio::task::spawn_blocking(move || reloader.reload(&changed.join(", "))).await {
                 // What was not read this time, because something else was wrong, has been seen all the same.
                 Ok(read) => seen = now.into_iter().chain(read).collect(),
                 Err(error) => {
@@ -56,29 +67,29 @@ impl Reloader {
     }
 
     /// Reads everything again and publishes it, unless it is bad: then the current generation stays. Blocks while plugins compile.
-    /// Returns the files that were read.
-    pub fn reload(&self) -> Files {
-        let checked = generation::check(&self.path, &|name| std::env::var(name).ok());
+    /// `changed` says for the log why. Returns the files that were read.
+    pub fn reload(&self, changed: &str) -> Files {
+        let mut checked = generation::check(&self.path, &|name| std::env::var(name).ok(), Secrets::Needed);
         let Some((config, routers)) = checked.routed else {
-            let errors = checked.problems.count(Severity::Error);
             tracing::error!(
-                "`{}` was changed and cannot be used, so what was read before stays ({errors} to mend):\n{}",
-                self.path.display(),
+                "{changed} changed and cannot be used, so what was there before goes on:\n{}",
                 checked.problems
             );
             return checked.files;
         };
+        checked.problems.drop_warnings(&mut self.warned.lock().unwrap_or_else(PoisonError::into_inner));
+        if !checked.problems.is_empty() {
+            tracing::warn!("{changed} changed:\n{}", checked.problems);
+        }
         let before = self.current();
-        let next = Generation::load(config, routers, checked.files, &self.runtime, Some(&before));
-        if next.server.listen != before.server.listen
-            || next.server.timezone != before.server.timezone
-            || next.server.connections != before.server.connections
-        {
+        let (next, bad) = Generation::load(config, routers, checked.files, &self.runtime, Some(&before));
+        bad.iter().for_each(BadPlugin::log);
+        if next.server != self.settings && next.server != before.server {
             tracing::warn!("changes of `[server]` take effect at the next start");
         }
         let files = next.files.clone();
         self.current.store(Arc::new(next));
-        tracing::info!("reloaded `{}`", self.path.display());
+        tracing::info!("took up {changed}");
         files
     }
 }

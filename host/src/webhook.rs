@@ -1,6 +1,6 @@
 //! One HTTP request of WeChat's into one response.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -9,11 +9,11 @@ use hyper::{
     body::Incoming,
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
-use tracing::Instrument as _;
 
 use crate::{
-    bot::{Answered, Bot},
+    bot::Bot,
     clock::World,
+    inbox::Inbox,
     limits,
     reload::Reloader,
     server::Service,
@@ -22,7 +22,7 @@ use crate::{
         document::{Document, Format, MAX_BODY},
         envelope::render_envelope,
         message::Message,
-        reply::{CheckedReply, Header},
+        reply::SUCCESS,
         signature,
     },
 };
@@ -30,6 +30,7 @@ use crate::{
 /// Answers WeChat's calls with the current generation's bots.
 pub struct Webhook {
     reloader: Arc<Reloader>,
+    inbox: Arc<Inbox>,
     world: World,
 }
 
@@ -57,8 +58,8 @@ struct Form {
 
 impl Webhook {
     /// Answers with whatever generation the reloader has at the time.
-    pub fn new(reloader: Arc<Reloader>, world: World) -> Self {
-        Self { reloader, world }
+    pub fn new(reloader: Arc<Reloader>, inbox: Arc<Inbox>, world: World) -> Self {
+        Self { reloader, inbox, world }
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -89,27 +90,8 @@ impl Webhook {
         let body = read(body).await?;
         let (message, form) = self.open(bot, &query, &body)?;
 
-        // In a task of its own, so that a connection that WeChat drops does not cancel the run.
-        let span = tracing::info_span!(
-            "message",
-            bot = &*bot.name,
-            id = &*message.id,
-            kind = &*message.kind,
-            sender = &*message.sender
-        );
-        let (task_bot, world) = (bot.clone(), self.world.clone());
-        let run = tokio::spawn(
-            async move {
-                let answered = answer(&task_bot, &message, &world).await;
-                (answered, message)
-            }
-            .instrument(span),
-        );
-        let Ok((answered, message)) = run.await else {
-            // Logged by the panic hook. Silence is what WeChat understands.
-            return Ok(response(StatusCode::OK, PLAIN, "success".into()));
-        };
-        Ok(self.reply(bot, &query, &message, form, &answered.reply))
+        let body = self.inbox.deliver(bot, message, form.format).await;
+        Ok(self.reply(bot, &query, form, &body))
     }
 
     /// Reads a body, decrypting it where it is encrypted.
@@ -164,35 +146,24 @@ impl Webhook {
         Ok((message, Form { format, key: Some(opened.key) }))
     }
 
-    fn reply(
-        &self,
-        bot: &Bot,
-        query: &Query<'_>,
-        message: &Message,
-        form: Form,
-        reply: &CheckedReply,
-    ) -> Response<Full<Bytes>> {
-        let now = self.world.clock.now().as_secs();
-        let mut body = String::new();
-        let header = Header { to: &message.sender, from: &message.account, created: now };
-        reply.render(&header, form.format, &mut body);
-        if reply.is_silence() {
-            return response(StatusCode::OK, PLAIN, body);
-        }
-        if let (Some(key), Some(cipher)) = (form.key, &bot.cipher) {
-            let mut random = [0; 16];
-            self.world.randomness.fill(&mut random);
-            let encrypt = cipher.encrypt(key, random, body.as_bytes());
-            let nonce = query.nonce.as_deref().unwrap_or_default();
-            let timestamp = now.to_string();
-            let msg_signature = signature::sign(&[bot.token.expose(), &timestamp, nonce, &encrypt]);
-            body = render_envelope(form.format, &encrypt, &msg_signature, now, nonce);
+    fn reply(&self, bot: &Bot, query: &Query<'_>, form: Form, body: &str) -> Response<Full<Bytes>> {
+        if body == SUCCESS {
+            return response(StatusCode::OK, PLAIN, body.to_owned());
         }
         let kind = match form.format {
             Format::Xml => XML,
             Format::Json => JSON,
         };
-        response(StatusCode::OK, kind, body)
+        let (Some(key), Some(cipher)) = (form.key, &bot.cipher) else {
+            return response(StatusCode::OK, kind, body.to_owned());
+        };
+        let mut random = [0; 16];
+        self.world.randomness.fill(&mut random);
+        let encrypt = cipher.encrypt(key, random, body.as_bytes());
+        let nonce = query.nonce.as_deref().unwrap_or_default();
+        let now = self.world.clock.now().as_secs();
+        let msg_signature = signature::sign(&[bot.token.expose(), &now.to_string(), nonce, &encrypt]);
+        response(StatusCode::OK, kind, render_envelope(form.format, &encrypt, &msg_signature, now, nonce))
     }
 
     fn check_signature(&self, bot: &Bot, query: &Query<'_>) -> Result<(), Refusal> {
@@ -262,19 +233,6 @@ impl<'a> Query<'a> {
 const PLAIN: &str = "text/plain; charset=utf-8";
 const XML: &str = "text/xml; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
-
-async fn answer(bot: &Bot, message: &Message, world: &World) -> Answered {
-    let start = Instant::now();
-    let answered = bot.answer(message, world).await;
-    tracing::info!(
-        rule = answered.rule,
-        plugin = answered.plugin.as_deref(),
-        reply = answered.reply.reply().kind(),
-        ms = start.elapsed().as_millis(),
-        "answered"
-    );
-    answered
-}
 
 async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     let too_large = || Refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {MAX_BODY} bytes").into());

@@ -16,6 +16,7 @@ pub mod cipher;
 pub mod document;
 pub mod envelope;
 pub mod message;
+pub mod pages;
 pub mod reply;
 pub mod signature;
 

@@ -28,7 +28,7 @@ pub(super) struct Question {
     #[arg(long, value_name = "EVENT")]
     event: Option<String>,
     /// The event's key: a menu button's key, or a QR code's scene
-    #[arg(long, value_name = "KEY", requires = "event")]
+    #[arg(long, visible_alias = "scene", value_name = "KEY", requires = "event")]
     key: Option<String>,
 }
 
@@ -155,7 +155,7 @@ fn named(rule: &Rule, row: Option<usize>, file: &str) -> String {
                     Matching::Contains(text) => format!("contains {text}"),
                     Matching::Regex(pattern) => format!("regex {}", pattern.source()),
                 };
-                format!("{file}:{}, line {} of its table ({matching})", rule.line, row.line)
+                format!("{}:{} ({matching})", row.file.as_deref().unwrap_or(file), row.line)
             }
             None => format!("{file}:{}", rule.line),
         },

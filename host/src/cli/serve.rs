@@ -6,17 +6,32 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{Refused, first_generation, load_config, tokio_runtime};
-use crate::{clock::World, reload::Reloader, server, webhook::Webhook};
+use crate::{
+    clock::World,
+    generation::BadPlugin,
+    inbox::Inbox,
+    limits,
+    reload::Reloader,
+    server,
+    store::{Store, sqlite::SqliteStore},
+    webhook::Webhook,
+};
 
 pub(super) fn serve(path: &Path) -> Result<(), Refused> {
     let checked = load_config(path)?;
+    let warned = checked.problems.iter().map(|problem| problem.message().to_owned()).collect();
     let world = World::system();
-    let (runtime, generation) = first_generation(checked, &world)?;
+    let (runtime, generation, bad) = first_generation(checked, &world)?;
+    bad.iter().for_each(BadPlugin::log);
     let settings = generation.server.clone();
     let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
     bots.sort();
-    let reloader = Arc::new(Reloader::new(path.to_owned(), runtime, generation));
+    let reloader = Arc::new(Reloader::new(path.to_owned(), runtime, generation, warned));
     let all_done = tokio_runtime()?.block_on(async {
+        let store = SqliteStore::open_waiting(&settings.state, limits::STATE_WAIT)
+            .await
+            .context("cannot open the state (`server.state`)")?;
+        let store: Arc<dyn Store> = Arc::new(store);
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {} (`server.listen`)", settings.listen))?;
@@ -24,7 +39,11 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
         let stop = stop_signal()?;
         tracing::info!(bots = bots.join(", "), "listening on http://{address}");
         let watch = tokio::spawn(reloader.clone().watch());
-        let webhook = Arc::new(Webhook::new(reloader, world));
+        let inbox = Arc::new(Inbox::new(store, world.clone()));
+        let generation = reloader.current();
+        let bot = |name: &str| generation.bots().find(|(_, bot)| *bot.name == *name).map(|(_, bot)| bot.clone());
+        inbox.resume(bot).await.context("cannot read the pending messages")?;
+        let webhook = Arc::new(Webhook::new(reloader, inbox, world));
         let all_done = server::serve(listener, webhook, settings.connections, stop).await;
         watch.abort();
         anyhow::Ok(all_done)

@@ -1,6 +1,6 @@
 //! What is wrong with the configuration: collected, so that all of it can be shown at once, and rendered with a caret under the place.
 
-use std::{fmt, ops::Range};
+use std::{collections::BTreeSet, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -105,6 +105,13 @@ impl Problems {
     /// How many problems of this severity there are.
     pub fn count(&self, severity: Severity) -> usize {
         self.list.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// Drops the warnings whose message is in `known`, and adds those that are left to it.
+    pub fn drop_warnings(&mut self, known: &mut BTreeSet<String>) {
+        let before = known.clone();
+        self.list.retain(|problem| problem.severity == Severity::Error || !before.contains(&problem.message));
+        known.extend(self.list.iter().map(|problem| problem.message.clone()));
     }
 
     /// The problems, errors before warnings, each in the order of its file.

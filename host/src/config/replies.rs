@@ -1,5 +1,7 @@
 //! A table of replies: inline in `bots.toml`, or a CSV file with the columns `match`, `text` and `reply`.
 
+use std::sync::Arc;
+
 use toml::de::DeValue;
 
 use super::{
@@ -59,6 +61,7 @@ pub(super) fn rows(
         let place = reply.span();
         match reply.into_inner() {
             DeValue::String(reply) if !text.get_ref().trim().is_empty() && !reply.trim().is_empty() => rows.push(Row {
+                file: None,
                 line: lines(text.span().start),
                 matching: Matching::Keyword(text.into_inner()),
                 reply: reply.into_owned(),
@@ -96,6 +99,7 @@ fn csv_rows(path: &str, text: &str, problems: &mut Problems) -> Option<Vec<Row>>
         );
         return None;
     };
+    let file: Arc<str> = path.into();
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     loop {
@@ -129,7 +133,9 @@ fn csv_rows(path: &str, text: &str, problems: &mut Problems) -> Option<Vec<Row>>
             continue;
         }
         match parse_matching(field(matching), field(pattern)) {
-            Ok(matching) => rows.push(Row { matching, reply: field(reply).to_owned(), line }),
+            Ok(matching) => {
+                rows.push(Row { matching, reply: field(reply).to_owned(), file: Some(file.clone()), line });
+            }
             Err(why) => problems.push(Problem::error(why).at(source, span)),
         }
     }
@@ -143,7 +149,9 @@ fn parse_matching(word: &str, text: &str) -> Result<Matching, String> {
         Some("keyword") => Matching::Keyword(text.to_owned()),
         Some("contains") => Matching::Contains(text.to_owned()),
         Some("prefix") => Matching::Prefix(text.to_owned()),
-        Some("regex") => Matching::Regex(Box::new(Pattern::parse(text).map_err(|error| error.to_string())?)),
+        Some("regex") => {
+            Matching::Regex(Box::new(Pattern::parse(text).map_err(|error| format!("bad regular expression: {error}"))?))
+        }
         _ => {
             let known = list(MATCHINGS.into_iter().map(|(name, _)| name));
             return Err(format!("`{word}` in column `match` is none of {known}"));

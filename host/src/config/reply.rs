@@ -12,7 +12,7 @@ use super::{
 };
 use crate::wechat::{
     document::Field,
-    reply::{Article, Music, Raw, Reply, Video},
+    reply::{Article, Music, Raw, Reply, Video, Warning},
 };
 
 const KINDS: [&str; 11] =
@@ -201,7 +201,8 @@ fn must_be_true(kind: &str, place: Range<usize>, source: SourceId, problems: &mu
 fn check(reply: &Reply, source: SourceId, span: &Range<usize>, problems: &mut Problems) {
     match reply.clone().check("event") {
         Ok((_, warnings)) => {
-            for warning in warnings {
+            // A text that is too long for one message comes in pages.
+            for warning in warnings.into_iter().filter(|warning| !matches!(warning, Warning::TextCut(_))) {
                 problems.push(Problem::warning(warning.to_string()).at(source, span.clone()));
             }
         }

@@ -72,7 +72,9 @@ pub struct Row {
     pub matching: Matching,
     /// The text to answer with.
     pub reply: String,
-    /// Where the row stands: a line of the CSV file, or of `bots.toml`, counted from 1.
+    /// The CSV file with the row, as `bots.toml` names it; none for a row of `bots.toml` itself.
+    pub file: Option<Arc<str>>,
+    /// Its line there, counted from 1.
     pub line: usize,
 }
 

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 const SECRET_KEYS: [&str; 6] = ["token", "app_secret", "encoding_aes_key", "previous_aes_key", "headers", "config"];
 
 /// Keys whose values may be shown, with all that is in them. Any other text is not: the key may be a secret's, misspelt.
-const HARMLESS_KEYS: [&str; 29] = [
+const HARMLESS_KEYS: [&str; 31] = [
     "listen",
     "admin",
     "state",
@@ -34,6 +34,8 @@ const HARMLESS_KEYS: [&str; 29] = [
     "sha256",
     "app_id",
     "require_encryption",
+    "escape",
+    "late",
     "env",
     "file",
     "time",

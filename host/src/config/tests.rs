@@ -9,7 +9,7 @@ fn load_text(text: &str, files: &[(&str, &[u8])]) -> Loaded {
     }
     let path = folder.path().join("bots.toml");
     std::fs::write(&path, text).unwrap();
-    load(&path, &|name| (name == "SET").then(|| "fromtheenvironment".to_owned()))
+    load(&path, &|name| (name == "SET").then(|| "fromtheenvironment".to_owned()), Secrets::Needed)
 }
 
 /// What the operator sees, with the temporary folder's name taken out.
@@ -89,6 +89,15 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         &[],
     );
     add("replies that WeChat would refuse", &rule("reply = { image = \"\" }"), &[]);
+    add("reply that WeChat changes", &rule("reply = \"  \""), &[]);
+    add(
+        "escape and late",
+        &format!(
+            "{BOT}escape = {{ words = [], reply = \"\" }}\nlate = {{ mode = \"push\", reply = \" \", word = \"a\" }}\n"
+        ),
+        &[],
+    );
+    add("state that is no file", &format!("{BOT}[server]\nstate = \"redis://localhost\"\n"), &[]);
     add("reply that is too long", &rule(&format!("reply = \"{}\"", "a".repeat(2049))), &[]);
     add("empty random", &rule("reply = { random = [] }"), &[]);
     add("empty table", &rule("replies = {}"), &[]);

@@ -24,8 +24,19 @@ pub struct Origins<'a> {
     pub base: PathBuf,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// What a variable that is not set means.
+    pub secrets: Secrets,
     /// Every file that was read, or should have been.
     pub files: Files,
+}
+
+/// Whether the configuration is read to be served, or by a command that never uses a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// A variable that is not set is an error.
+    Needed,
+    /// It is not: the server's environment is its own.
+    NotNeeded,
 }
 
 /// Files, each as it was just before it was read; none where it was not there.
@@ -100,6 +111,8 @@ pub(super) enum Origin {
     Variable,
     Default,
     File,
+    /// From a variable that is not set, where that does not matter; the text is empty.
+    NotNeeded,
 }
 
 /// Reads a [`Sourced`] text. `what` names it in messages, which never show it.
@@ -124,6 +137,7 @@ pub(super) fn sourced(
                     Some(value) => (value, Origin::Variable),
                     None => match default {
                         Some(default) => (default.into_inner(), Origin::Default),
+                        None if origins.secrets == Secrets::NotNeeded => (String::new(), Origin::NotNeeded),
                         None => {
                             problems.push(
                                 Problem::error(format!(

@@ -1,20 +1,20 @@
-//! `mynah:bot/conversation`: a dialogue that spans messages. This version of the host has none to offer.
+//! `mynah:bot/conversation`: a dialogue that spans messages.
 
 use super::{
     bindings::mynah::bot::{conversation::Host, types::Error},
-    run::{Run, unavailable},
+    run::{Run, lock, refused},
 };
 
 impl Host for Run {
     async fn recall(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        Err(unavailable("conversation"))
+        lock(self.work.clone()).await?.recall().map_err(refused)
     }
 
-    async fn remember(&mut self, _state: Vec<u8>, _seconds: u32) -> Result<(), Error> {
-        Err(unavailable("conversation"))
+    async fn remember(&mut self, state: Vec<u8>, seconds: u32) -> Result<(), Error> {
+        lock(self.work.clone()).await?.remember(state, seconds).map_err(refused)
     }
 
     async fn end(&mut self) -> Result<(), Error> {
-        Err(unavailable("conversation"))
+        lock(self.work.clone()).await?.forget().map_err(refused)
     }
 }

@@ -12,12 +12,12 @@ impl Host for Run {
             return;
         }
         self.log_room -= text.len();
-        let (bot, plugin, text) = (&*self.bot, &*self.plugin, bounded(&text));
+        let (plugin, text) = (&*self.plugin, bounded(&text));
         match level {
-            Level::Debug => tracing::debug!(target: "plugin", bot, plugin, "{text}"),
-            Level::Info => tracing::info!(target: "plugin", bot, plugin, "{text}"),
-            Level::Warn => tracing::warn!(target: "plugin", bot, plugin, "{text}"),
-            Level::Error => tracing::error!(target: "plugin", bot, plugin, "{text}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, "{text}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, "{text}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, "{text}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, "{text}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use tokio::sync::OwnedMutexGuard;
 use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder, Trap, WasmBacktrace, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
@@ -9,6 +10,8 @@ use super::{Answer, Failure, bindings::mynah::bot::types, engine::Host, output::
 use crate::{
     clock::{Clock, Randomness},
     limits,
+    plugin::SharedWork,
+    store::work::{Refusal, Work},
     wechat::{document::Field, message::Message, reply},
 };
 
@@ -23,9 +26,10 @@ const RESOURCES: usize = 1_000;
 
 /// What the host keeps for one run.
 pub(super) struct Run {
-    pub(super) bot: Arc<str>,
     pub(super) plugin: Arc<str>,
     pub(super) config: Arc<BTreeMap<String, String>>,
+    /// What the message reads and writes; none in an inert run.
+    pub(super) work: Option<SharedWork>,
     /// Bytes of log lines that are still accepted.
     pub(super) log_room: usize,
     /// Bytes of log lines that were not.
@@ -40,9 +44,9 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(
         host: &Host,
-        bot: &str,
         plugin: &Arc<str>,
         config: Arc<BTreeMap<String, String>>,
+        work: Option<SharedWork>,
         memory: u64,
     ) -> Self {
         let (stdout, stderr) = (Output::default(), Output::default());
@@ -69,9 +73,9 @@ impl Run {
             .instances(INSTANCES)
             .build();
         Self {
-            bot: bot.into(),
             plugin: plugin.clone(),
             config,
+            work,
             log_room: limits::PLUGIN_OUTPUT,
             log_cut: 0,
             stdout,
@@ -90,16 +94,16 @@ impl Run {
     pub(super) fn finish(&mut self) {
         for (stream, output) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             let (text, cut) = output.take();
-            for line in text.lines() {
-                tracing::info!(target: "plugin", bot = &*self.bot, plugin = &*self.plugin, stream, "{}", printable(line));
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                tracing::info!(target: "plugin", plugin = &*self.plugin, stream, "{}", printable(line));
             }
             if cut > 0 {
-                tracing::warn!(target: "plugin", bot = &*self.bot, plugin = &*self.plugin, stream, "{cut} more bytes were cut");
+                tracing::warn!(target: "plugin", plugin = &*self.plugin, stream, "{cut} more bytes were cut");
             }
         }
         if self.log_cut > 0 {
             let cut = self.log_cut;
-            tracing::warn!(target: "plugin", bot = &*self.bot, plugin = &*self.plugin, "{cut} more bytes of log lines were cut");
+            tracing::warn!(target: "plugin", plugin = &*self.plugin, "{cut} more bytes of log lines were cut");
         }
     }
 }
@@ -115,6 +119,19 @@ impl types::Host for Run {}
 /// The error of an interface that this version of the host does not have yet.
 pub(super) fn unavailable(interface: &str) -> types::Error {
     types::Error { code: "unavailable".into(), message: format!("this version of mynah has no `{interface}` yet") }
+}
+
+/// An operation on what the message reads and writes; an inert run has nothing to operate on.
+pub(super) async fn lock(work: Option<SharedWork>) -> Result<OwnedMutexGuard<Work>, types::Error> {
+    match work {
+        Some(work) => Ok(work.lock_owned().await),
+        None => Err(types::Error { code: "unavailable".into(), message: "there is no message".into() }),
+    }
+}
+
+/// A refusal as the contract has it.
+pub(super) fn refused(refusal: Refusal) -> types::Error {
+    types::Error { code: refusal.code.into(), message: refusal.message }
 }
 
 /// The plugin's text without control characters, which could forge or hide lines of the log on a terminal.

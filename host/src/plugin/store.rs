@@ -1,28 +1,28 @@
-//! `mynah:bot/store`: durable storage. This version of the host has none to offer.
+//! `mynah:bot/store`: durable storage of a plugin for a bot.
 
 use super::{
     bindings::mynah::bot::{store::Host, types::Error},
-    run::{Run, unavailable},
+    run::{Run, lock, refused},
 };
 
 impl Host for Run {
-    async fn get(&mut self, _key: String) -> Result<Option<Vec<u8>>, Error> {
-        Err(unavailable("store"))
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        lock(self.work.clone()).await?.get(&key).await.map_err(refused)
     }
 
-    async fn set(&mut self, _key: String, _value: Vec<u8>) -> Result<(), Error> {
-        Err(unavailable("store"))
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        lock(self.work.clone()).await?.set(&key, value).await.map_err(refused)
     }
 
-    async fn delete(&mut self, _key: String) -> Result<(), Error> {
-        Err(unavailable("store"))
+    async fn delete(&mut self, key: String) -> Result<(), Error> {
+        lock(self.work.clone()).await?.delete(&key).map_err(refused)
     }
 
-    async fn list(&mut self, _prefix: String, _after: Option<String>, _limit: u32) -> Result<Vec<String>, Error> {
-        Err(unavailable("store"))
+    async fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
+        lock(self.work.clone()).await?.list(&prefix, after.as_deref(), limit).await.map_err(refused)
     }
 
-    async fn add(&mut self, _key: String, _delta: i64) -> Result<i64, Error> {
-        Err(unavailable("store"))
+    async fn add(&mut self, key: String, delta: i64) -> Result<i64, Error> {
+        lock(self.work.clone()).await?.add(&key, delta).await.map_err(refused)
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn event(name: &str) -> Rule {
 }
 
 pub(super) fn table(rows: impl IntoIterator<Item = Matching>) -> Rule {
-    let rows = rows.into_iter().map(|matching| Row { matching, reply: String::new(), line: 0 });
+    let rows = rows.into_iter().map(|matching| Row { matching, reply: String::new(), file: None, line: 0 });
     rule(Action::Replies(rows.collect()))
 }
 

@@ -6,9 +6,10 @@ mod tree;
 mod xml;
 
 use super::chars;
+use serde::{Deserialize, Serialize};
 
 /// What an account's messages and replies are written in. A reply goes out in the format of its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Format {
     /// What the platform sends unless told otherwise.
     #[default]
@@ -18,7 +19,7 @@ pub enum Format {
 }
 
 /// One leaf of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     /// The names on the way to the leaf, joined with dots; a list's elements carry their index: `SendPicsInfo.PicList.item.0.PicMd5Sum`.
     pub name: String,

@@ -2,9 +2,10 @@
 
 use super::chars;
 use super::document::{Document, Field};
+use serde::{Deserialize, Serialize};
 
 /// A message or an event as a plugin sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The account's original id (`ToUserName`).
     pub account: String,

@@ -4,11 +4,12 @@ use super::chars;
 use super::document::{Field, Format};
 use super::raw::{self, RawTree};
 use super::writer::Writer;
+use serde::{Deserialize, Serialize};
 
 pub use super::raw::RawError;
 
 /// What to answer a message with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Plain text; links and menu-message links work in it.
     Text(String),
@@ -39,7 +40,7 @@ pub enum Reply {
 }
 
 /// A video.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Video {
     /// Temporary or permanent media.
     pub media_id: String,
@@ -50,7 +51,7 @@ pub struct Video {
 }
 
 /// A piece of music.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Music {
     /// Shown with it.
     pub title: Option<String>,
@@ -65,7 +66,7 @@ pub struct Music {
 }
 
 /// An article.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Article {
     /// Shown on the card.
     pub title: String,
@@ -78,7 +79,7 @@ pub struct Article {
 }
 
 /// A reply by its leaves, named as those of a [`Document`](super::Document).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raw {
     /// `MsgType`.
     pub kind: String,
@@ -160,7 +161,7 @@ pub const MAX_ARTICLES: usize = 8;
 const ONE_ARTICLE_KINDS: [&str; 6] = ["text", "image", "voice", "video", "news", "location"];
 
 /// The body that says nothing. WeChat also takes an empty one, but recommends this.
-const SUCCESS: &str = "success";
+pub const SUCCESS: &str = "success";
 
 impl Reply {
     /// Its `MsgType`; `silence` where nothing is said.
@@ -292,6 +293,11 @@ impl CheckedReply {
     /// What will be said.
     pub fn reply(&self) -> &Reply {
         &self.0
+    }
+
+    /// What will be said, to be kept.
+    pub fn into_reply(self) -> Reply {
+        self.0
     }
 
     /// Whether nothing will be said. In safe mode, silence goes out unencrypted.

@@ -22,10 +22,11 @@ fn check_exits_0_for_a_sound_configuration_1_for_a_bad_plugin_64_for_a_bad_one()
     let good = format!("{BOT}[[bots.test.rules]]\nplugin = \"echo\"\n[plugins.echo]\nwasm = '{}'\n", component("echo"));
     let output = check(&good);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("is fine: 1 bots, 1 rules, 1 plugins"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("is fine: 1 bot, 1 rule, 1 plugin"), "{}", stdout(&output));
     let output = check(&good.replace("echo.wasm", "gone.wasm"));
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("cannot read"), "{}", stderr(&output));
+    let shown = stderr(&output);
+    assert!(shown.contains("error: cannot read") && shown.contains("bots.toml:8:8") && shown.ends_with("1 error\n\n"), "{shown}");
     let output = check("[bots]\n");
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("there is no bot"), "{}", stderr(&output));

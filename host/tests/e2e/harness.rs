@@ -5,7 +5,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Condvar, Mutex, Once},
+    sync::{
+        Arc, Condvar, Mutex, Once,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -42,7 +45,7 @@ pub(crate) fn build_plugins() {
         let manifest = root().join("Cargo.toml");
         let text = format!(
             "[bots.a]\npath = '/'\ntoken = 'abc'\n[plugins.probe]\nwasm = 'x'\nbuild = '''cargo build --release --target \
-             wasm32-wasip2 --manifest-path \"{}\" -p probe -p echo -p greet -p image-url'''\n",
+             wasm32-wasip2 --manifest-path \"{}\" -p probe -p echo -p greet -p image-url -p quiz'''\n",
             manifest.display()
         );
         std::fs::write(&config, text).expect("written");
@@ -120,10 +123,20 @@ impl Server {
 
     /// Starts the command with a configuration and waits until it listens.
     pub(crate) fn start(config: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mynah"))
-            .args(arguments)
-            .args(["--config", config])
-            .envs(variables.iter().copied())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+        command.args(arguments).args(["--config", config]).envs(variables.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts the server from a shell that does something before.
+    pub(crate) fn start_in_shell(before: &str, config: &str) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{before} exec '{}' serve --config '{config}'", env!("CARGO_BIN_EXE_mynah"))]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -231,10 +244,12 @@ impl Drop for Server {
     }
 }
 
-/// A whole message.
+/// A whole message, each one another to the server: of another second.
 pub(crate) fn envelope(elements: &str) -> String {
+    static SECOND: AtomicU32 = AtomicU32::new(1_700_000_000);
+    let created = SECOND.fetch_add(1, Ordering::Relaxed);
     format!(
-        "<xml><ToUserName>gh_1</ToUserName><FromUserName>o_1</FromUserName><CreateTime>1700000000</CreateTime>{elements}</xml>"
+        "<xml><ToUserName>gh_1</ToUserName><FromUserName>o_1</FromUserName><CreateTime>{created}</CreateTime>{elements}</xml>"
     )
 }
 

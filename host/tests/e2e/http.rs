@@ -201,7 +201,7 @@ fn a_stopping_server_finishes_the_messages_under_way_and_takes_no_more() {
         assert!(read_times(&mut stream, "</xml>", 1).contains("slept"));
         let status = server.process().wait().expect("ended");
         assert_eq!(status.code(), Some(0));
-        assert!(server.log().contains("stopped"));
+        server.wait_for_log("stopped");
         assert!(TcpStream::connect(server.address()).is_err());
         drop(idle);
     }

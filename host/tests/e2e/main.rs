@@ -10,3 +10,4 @@ mod readme;
 mod reload;
 mod routing;
 mod safe_mode;
+mod state;

@@ -8,6 +8,13 @@ fn readme(name: &str) -> String {
     fs::read_to_string(root().join(name)).expect("a README")
 }
 
+/// The demo's configuration, with the file that it names where it is from any folder.
+fn demo_config() -> String {
+    let questions = root().join("plugins/quiz/questions.toml").display().to_string();
+    let config = fs::read_to_string(root().join("bots.toml")).expect("bots.toml");
+    config.replace("\"plugins/quiz/questions.toml\"", &format!("'{questions}'"))
+}
+
 /// The fenced blocks of a language, in order.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -39,8 +46,7 @@ fn the_curl_request_is_answered_as_shown() {
         let readme = readme(name);
         let curl = blocks(&readme, "sh").into_iter().find(|block| block.starts_with("curl ")).expect("a curl command");
         let shown = blocks(&readme, "xml").remove(0);
-        let config =
-            fs::read_to_string(root().join("bots.toml")).expect("bots.toml").replace("0.0.0.0:8080", "127.0.0.1:0");
+        let config = demo_config().replace("0.0.0.0:8080", "127.0.0.1:0");
         let server = Server::with_config(&config);
         let url = quoted(&curl, "curl '").replace("127.0.0.1:8080", &server.address().to_string());
         let (status, body) = post(&url, quoted(&curl, "-d '"));
@@ -101,7 +107,7 @@ fn the_first_plugin_builds_and_answers() {
 fn the_configuration_error_is_the_one_shown() {
     let shown =
         blocks(&readme("README.md"), "text").into_iter().find(|block| block.starts_with("error:")).expect("an error");
-    let config = fs::read_to_string(root().join("bots.toml")).expect("bots.toml");
+    let config = demo_config();
     let (before, after) = config.rsplit_once("plugin = \"echo\"").expect("the last rule");
     let folder = Folder::new(&format!("{before}plugin = \"ecoh\"{after}"));
     let output = mynah(&["check", "--config", &folder.config()]);

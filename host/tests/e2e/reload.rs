@@ -30,7 +30,7 @@ fn a_changed_configuration_takes_effect_and_a_bad_one_does_not() {
     let server = start();
     assert_eq!(server.answer("x"), "first");
     server.folder().write("bots.toml", "[bots.test\npath = ");
-    server.wait_for_log("cannot be used, so what was read before stays");
+    server.wait_for_log("cannot be used, so what was there before goes on");
     assert_eq!(server.answer("x"), "first");
     server.folder().write("bots.toml", &config("second"));
     wait_until("the new reply", || server.answer("x") == "second");

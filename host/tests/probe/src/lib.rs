@@ -59,6 +59,71 @@ fn handle(message: Message) -> Result<Reply, String> {
         "connect" => {
             Reply::text(format!("{:?}", std::net::TcpStream::connect(rest).map(|_| ()).map_err(|error| error.kind())))
         }
+        "long" => {
+            let lines: usize = rest.parse().map_err(|_| "not a number")?;
+            Reply::text((0..lines).map(|n| format!("line {n:04} {}\n", "x".repeat(90))).collect::<String>())
+        }
+        "count" => Reply::text(store::add(rest, 1).map_err(|error| error.code)?.to_string()),
+        "count-slowly" => {
+            let before = store::get(rest).map_err(|error| error.code)?.unwrap_or_default();
+            let before: u64 = String::from_utf8_lossy(&before).parse().unwrap_or(0);
+            std::thread::sleep(Duration::from_millis(5));
+            store::set(rest, (before + 1).to_string()).map_err(|error| error.code)?;
+            Reply::text((before + 1).to_string())
+        }
+        "set" => {
+            let (key, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            match store::set(key, value) {
+                Ok(()) => Reply::text("set"),
+                Err(error) => Reply::text(error.code),
+            }
+        }
+        "set-large" => match store::set("large", vec![0; rest.parse().map_err(|_| "not a number")?]) {
+            Ok(()) => Reply::text("set"),
+            Err(error) => Reply::text(error.code),
+        },
+        "set-and-pass" => {
+            store::set("passed", "1").map_err(|error| error.code)?;
+            conversation::remember("passed", 60).map_err(|error| error.code)?;
+            Reply::Pass
+        }
+        "set-and-trap" => {
+            store::set("trapped", "1").map_err(|error| error.code)?;
+            panic!("after writing")
+        }
+        "set-and-sleep" => {
+            let ms: u64 = rest.parse().map_err(|_| "not a number")?;
+            let sum = store::add("slept", 1).map_err(|error| error.code)?;
+            log::info!("going to sleep");
+            std::thread::sleep(Duration::from_millis(ms));
+            Reply::text(format!("slept {sum}"))
+        }
+        "get" => match store::get(rest).map_err(|error| error.code)? {
+            Some(value) => Reply::text(format!("={}", String::from_utf8_lossy(&value))),
+            None => Reply::text("none"),
+        },
+        "delete" => {
+            store::delete(rest).map_err(|error| error.code)?;
+            Reply::text(format!("{:?}", store::get(rest).map_err(|error| error.code)?))
+        }
+        "list" => Reply::text(format!("{:?}", store::list(rest, None, 100).map_err(|error| error.code)?)),
+        "remember" => {
+            let (seconds, state) = rest.split_once(' ').unwrap_or((rest, ""));
+            conversation::remember(state, seconds.parse().map_err(|_| "not a number")?).map_err(|error| error.code)?;
+            Reply::text("remembered")
+        }
+        "remember-large" => {
+            let state = vec![0; rest.parse().map_err(|_| "not a number")?];
+            Reply::text(conversation::remember(state, 60).map_or_else(|error| error.code, |()| "remembered".into()))
+        }
+        "recall" => match conversation::recall().map_err(|error| error.code)? {
+            Some(state) => Reply::text(format!("={}", String::from_utf8_lossy(&state))),
+            None => Reply::text("none"),
+        },
+        "forget" => {
+            conversation::end().map_err(|error| error.code)?;
+            Reply::text("forgotten")
+        }
         "imports" => {
             let codes = [
                 store::get("k").err().map(|error| error.code),

@@ -1,0 +1,304 @@
+//! The thread that writes.
+
+use std::{
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    super::{ANSWERS, COMMIT, Commit, NAME, Outcome, StoreError},
+    format::{self, Mode, OpenError},
+    retention::Retention,
+    transaction,
+};
+
+/// KiB of commits that wait or are being written. Those who come later wait outside, with their plugins' memory already given back.
+const QUEUE_KIB: u32 = 64 * 1024;
+
+/// Commits in one transaction: some 20 ms of work.
+const BATCH: usize = 1_000;
+
+/// Bytes in one transaction, after which no further commit joins; they stand in the log twice as long as they take to write.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Numbers of commits that are marked as used at one time, which saves most transactions a page. Those not used by then are skipped.
+const NUMBERS: u64 = 10_000;
+
+/// Pages of log (4 KiB each) after which the log is taken over into the database: SQLite's own default, some 10 ms of work.
+const LOG_PAGES: i64 = 1_000;
+
+/// Pages of log after which readers are made to wait, for the log to begin anew: 64 MiB. Reached only if some reader always reads.
+const LOG_PAGES_MAX: i64 = 16 * 1024;
+
+/// How long the writer waits for the readers then. Ours take far less; an operator's `sqlite3` may take long.
+const LOG_WAIT: Duration = Duration::from_millis(100);
+
+/// Pause before the database is opened again after a failure, and between attempts: well within the 5 seconds after which WeChat
+/// sends a message again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+
+/// The way to the thread. Dropped, it waits for the thread to finish what was handed in and to close the database.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Option<Sender<Job>>,
+    room: Arc<Semaphore>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A commit on its way.
+#[derive(Debug)]
+struct Job {
+    commit: Commit,
+    size: usize,
+    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    /// The job's place in the queue, given back with it.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Writer {
+    /// Starts the thread that writes to the database at `path` through `connection`.
+    pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, OpenError> {
+        let (queue, jobs) = mpsc::channel();
+        let database = Database::new(path.clone(), connection);
+        let mut database = database.map_err(|error| OpenError::sqlite(&path, &error))?;
+        // A host that starts on a full disk can still answer from what it has.
+        let failure = database.recover().err().map(|error| Failure::new(&database, &error));
+        let run = move || run(&mut database, &jobs, failure);
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| OpenError::unusable(&path, error))?;
+        Ok(Self { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE_KIB as usize)), thread: Some(thread) })
+    }
+
+    /// Hands `commit` to the thread and waits for its outcome.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        let size = check(&commit)?;
+        let gone = || StoreError::Unavailable("the thread that writes has ended".into());
+        // At least 1 KiB each, for what a commit costs beside its content.
+        let kib = u32::try_from(1 + size / 1024).unwrap_or(QUEUE_KIB).min(QUEUE_KIB);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| gone())?;
+        let (reply, outcome) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.send(Job { commit, size, reply, _room: room }).map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread sees the end of the queue.
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The size of `commit`, if it is within the store's own bounds.
+fn check(commit: &Commit) -> Result<usize, StoreError> {
+    let bytes = commit.size();
+    if bytes > COMMIT {
+        return Err(StoreError::TooLarge { bytes });
+    }
+    let follower = commit.follower.iter().flat_map(|step| [&*step.bot, &step.openid]);
+    let scopes = commit.scopes.iter().flat_map(|(scope, access)| {
+        let names = [&*scope.bot, &*scope.plugin];
+        names.into_iter().chain(access.writes.keys().map(String::as_str))
+    });
+    match follower.chain(scopes).map(str::len).find(|bytes| *bytes > NAME) {
+        Some(bytes) => Err(StoreError::NameTooLong { bytes }),
+        None => Ok(bytes),
+    }
+}
+
+/// Why nothing is written at present.
+struct Failure {
+    cause: StoreError,
+    /// When to try again.
+    retry: Instant,
+}
+
+impl Failure {
+    fn new(database: &Database, error: &rusqlite::Error) -> Self {
+        let cause = format::unavailable(&database.path, error);
+        tracing::error!("{cause}; nothing is written until the database could be opened again");
+        Self { cause, retry: Instant::now() + REOPEN_PAUSE }
+    }
+}
+
+/// Writes what `queue` brings until its other end is dropped.
+fn run(database: &mut Database, queue: &Receiver<Job>, mut failure: Option<Failure>) {
+    let mut jobs = Vec::new();
+    loop {
+        if let Some(failed) = &mut failure {
+            let wait = failed.retry.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                match database.reopen() {
+                    Ok(()) => {
+                        tracing::info!("the store is available again");
+                        failure = None;
+                    }
+                    Err(cause) => *failed = Failure { cause, retry: Instant::now() + REOPEN_PAUSE },
+                }
+                continue;
+            }
+            match queue.recv_timeout(wait) {
+                Ok(job) => drop(job.reply.send(Err(failed.cause.clone()))),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            continue;
+        }
+        match queue.recv() {
+            Ok(job) => jobs.push(job),
+            Err(_) => return,
+        }
+        let mut bytes = jobs.iter().map(|job| job.size).sum::<usize>();
+        while jobs.len() < BATCH && bytes < BATCH_BYTES {
+            let Ok(job) = queue.try_recv() else { break };
+            bytes += job.size;
+            jobs.push(job);
+        }
+        failure = write(database, &mut jobs).err();
+    }
+}
+
+/// Writes and answers all `jobs`.
+fn write(database: &mut Database, jobs: &mut Vec<Job>) -> Result<(), Failure> {
+    match database.commit(jobs.iter().map(|job| &job.commit)) {
+        Ok(outcomes) => {
+            for (job, outcome) in jobs.drain(..).zip(outcomes) {
+                // Whoever no longer waits has no use for it.
+                let _ = job.reply.send(Ok(outcome));
+            }
+            database.shorten_log().map_err(|error| Failure::new(database, &error))
+        }
+        Err(error) => {
+            let failure = Failure::new(database, &error);
+            for job in jobs.drain(..) {
+                let _ = job.reply.send(Err(failure.cause.clone()));
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The writer's connection and what it knows of the database.
+struct Database {
+    path: PathBuf,
+    connection: Connection,
+    /// The last commit's number, or a higher one that was lost with a transaction that failed.
+    commits: u64,
+    /// Numbers up to this one are marked as used in the database.
+    numbered: u64,
+    retention: Retention,
+    /// Pages of log at the last attempt to take it over.
+    log_tried: i64,
+    /// Pages of log at the last attempt to begin it anew.
+    log_blocked: i64,
+}
+
+impl Database {
+    fn new(path: PathBuf, connection: Connection) -> rusqlite::Result<Self> {
+        let numbered = connection
+            .query_row("SELECT value FROM counters WHERE name = 'commits'", [], |row| row.get::<_, i64>(0))?;
+        let numbered = numbered.unsigned_abs();
+        Ok(Self {
+            path,
+            connection,
+            commits: numbered,
+            numbered,
+            retention: Retention::default(),
+            log_tried: 0,
+            log_blocked: 0,
+        })
+    }
+
+    /// Applies each of `commits` or says why not, all in one transaction that is on disk when this returns.
+    fn commit<'a>(&mut self, commits: impl Iterator<Item = &'a Commit>) -> rusqlite::Result<Vec<Outcome>> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut outcomes, mut written, mut now) = (Vec::new(), 0, Duration::ZERO);
+        for commit in commits {
+            let outcome = transaction::apply(&transaction, commit, self.commits + 1)?;
+            if outcome == Outcome::Committed && !commit.only_reads() {
+                // Never given back, even if the transaction fails.
+                self.commits += 1;
+                written += 1;
+                now = now.max(commit.now);
+            }
+            outcomes.push(outcome);
+        }
+        if written > 0 {
+            self.retention.drop_old(&transaction, written, now, ANSWERS)?;
+        }
+        let mut numbered = self.numbered;
+        if self.commits > numbered {
+            numbered = self.commits + NUMBERS;
+            write_counter(&transaction, numbered)?;
+        }
+        transaction.commit()?;
+        self.numbered = numbered;
+        Ok(outcomes)
+    }
+
+    /// Opens the database again after a failure.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string().into());
+        // While one connection is open, SQLite remembers where the log ended before the transaction that failed. If it had to read
+        // the log again, it could take that transaction for good, though it may not be on disk and nobody was told of it.
+        let connection = format::connect(&self.path, Mode::Write).map_err(unavailable)?;
+        drop(mem::replace(&mut self.connection, connection));
+        self.recover().map_err(|error| format::unavailable(&self.path, &error))
+    }
+
+    /// Takes the log over into the database file, begins it anew, and writes something, so as to see that all of that works.
+    fn recover(&mut self) -> rusqlite::Result<()> {
+        (self.log_tried, self.log_blocked) = (0, 0);
+        // Where a reader is in the way, the log stays, and is written over from where it ended.
+        self.checkpoint("TRUNCATE")?;
+        write_counter(&self.connection, self.numbered)
+    }
+
+    /// Takes the log over into the database file where it has grown long.
+    fn shorten_log(&mut self) -> rusqlite::Result<()> {
+        let (pages, taken) = self.checkpoint("NOOP")?;
+        if pages < self.log_tried {
+            // It began anew.
+            (self.log_tried, self.log_blocked) = (0, 0);
+        }
+        if pages - taken.max(self.log_tried) < LOG_PAGES {
+            return Ok(());
+        }
+        self.log_tried = pages;
+        self.checkpoint("PASSIVE")?;
+        if pages - self.log_blocked >= LOG_PAGES_MAX {
+            self.log_blocked = pages;
+            let usual = self.connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
+            self.connection.busy_timeout(LOG_WAIT)?;
+            let done = self.checkpoint("TRUNCATE");
+            self.connection.busy_timeout(Duration::from_millis(usual.into()))?;
+            done?;
+        }
+        Ok(())
+    }
+
+    /// Pages in the log, and how many of them are in the database file, after `mode` of SQLite's checkpoints.
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<(i64, i64)> {
+        let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+        statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+    }
+}
+
+fn write_counter(connection: &Connection, numbered: u64) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE counters SET value = ?1 WHERE name = 'commits'")?;
+    statement.execute([i64::try_from(numbered).unwrap_or(i64::MAX)]).map(|_| ())
+}
