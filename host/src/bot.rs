@@ -8,10 +8,12 @@ use crate::{
         self, Escape, Late,
         rule::{Action, FixedReply},
     },
+    limits,
     plugin::{Answer, Failure, Plugin, SharedWork},
     router::{Router, fill},
     secret::Secret,
     text,
+    throttle::Throttle,
     wechat::{
         cipher::Cipher,
         document::Field,
@@ -31,6 +33,8 @@ pub struct Bot {
     pub cipher: Option<Cipher>,
     /// Whether plaintext messages are refused.
     pub require_encryption: bool,
+    /// Bounds how often the log tells of requests that were refused.
+    pub complaints: Throttle,
     on_error: CheckedReply,
     escape: Escape,
     late: Late,
@@ -75,6 +79,7 @@ impl Bot {
             token: config.token,
             cipher: config.cipher,
             require_encryption: config.require_encryption,
+            complaints: Throttle::new(limits::REFUSALS_LOGGED),
             on_error: config.on_error,
             escape: config.escape,
             // Its bytes were counted with the configuration.

@@ -19,7 +19,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, watch};
 use tracing::Instrument as _;
 
 use self::{
@@ -29,6 +29,7 @@ use self::{
 use crate::{
     bot::{Answered, Bot},
     clock::World,
+    limits,
     plugin::SharedWork,
     store::{Commit, MessageKey, Outcome, PendingStep, Store, StoreError, work::Work},
     wechat::{
@@ -71,8 +72,13 @@ pub struct Inbox {
     /// Held by every commit, and alone by a run that must not be overtaken again.
     alone: RwLock<()>,
     runs: AtomicUsize,
+    /// KiB of messages that may still be taken in.
+    room: Arc<Semaphore>,
     started: Instant,
 }
+
+/// Room for the bytes of one message, taken until its run is over.
+pub struct Room(#[expect(dead_code, reason = "given back when it is dropped")] OwnedSemaphorePermit);
 
 /// What is needed to run a message again after a restart.
 #[derive(Serialize, Deserialize)]
@@ -110,19 +116,27 @@ impl Inbox {
             followers: Followers::default(),
             alone: RwLock::new(()),
             runs: AtomicUsize::new(0),
+            room: Arc::new(Semaphore::new(limits::BYTES_IN_FLIGHT >> 10)),
             started: Instant::now(),
         }
     }
 
+    /// Waits for room for a message of so many bytes, but no longer than WeChat waits for an answer.
+    pub async fn room(&self, bytes: usize) -> Option<Room> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1);
+        let room = self.room.clone().acquire_many_owned(kib);
+        tokio::time::timeout(ONE_DELIVERY, room).await.ok()?.ok().map(Room)
+    }
+
     /// Takes in one delivery of a message and returns the body that answers it.
-    pub async fn deliver(self: &Arc<Self>, bot: &Arc<Bot>, message: Message, format: Format) -> Body {
+    pub async fn deliver(self: &Arc<Self>, bot: &Arc<Bot>, message: Message, format: Format, room: Room) -> Body {
         let key = key(&bot.name, &message);
         let mut answer = match self.memory.seen(key) {
             Seen::Answered(body) => return body,
             Seen::Running(answer) => answer,
             Seen::First(publish) => {
                 let answer = publish.subscribe();
-                self.begin(bot.clone(), message, format, key, publish);
+                self.begin(bot.clone(), message, format, key, room, publish);
                 answer
             }
         };
@@ -170,6 +184,7 @@ impl Inbox {
         message: Message,
         format: Format,
         key: MessageKey,
+        room: Room,
         publish: watch::Sender<Option<Body>>,
     ) {
         let span = span(&bot, &message);
@@ -177,6 +192,7 @@ impl Inbox {
         let inbox = self.clone();
         tokio::spawn(
             async move {
+                let _room = room;
                 let running = Running::one_more(&inbox.runs);
                 if running.before >= RUNS {
                     tracing::error!("too many messages are under way; this one is not answered");

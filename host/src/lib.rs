@@ -26,7 +26,7 @@
 //! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
 //! | [`config`] | `bots.toml` → values that are valid once built | – |
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
-//! | [`secret`], [`limits`], [`clock`], [`text`] | leaves | – |
+//! | [`secret`], [`limits`], [`clock`], [`text`], [`throttle`] | leaves | – |
 //!
 //! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server` and `webhook`, quick-xml only in
 //! `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to
@@ -46,5 +46,6 @@ pub mod secret;
 pub mod server;
 pub mod store;
 pub mod text;
+pub mod throttle;
 pub mod webhook;
 pub mod wechat;

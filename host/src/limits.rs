@@ -11,9 +11,9 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Bytes of a request's line and headers. WeChat's take less than 1 KiB; the same bound as nginx's default.
 pub const REQUEST_HEAD: usize = 8 * 1024;
 
-/// Time for a request's line and headers to arrive, and so also how long an idle connection is kept. WeChat's proxies and nginx keep
-/// idle connections for 60 to 75 seconds; a connection closed by us between two requests is simply opened again.
-pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(60);
+/// Time for a request's line and headers to arrive, and so also how long an idle connection is kept. Short, since anybody can hold a
+/// connection open for this long; a proxy opens one anew when it needs it.
+pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(15);
 
 /// Time for a request's body to arrive: WeChat itself gives up after 5 seconds.
 pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(5);
@@ -27,6 +27,9 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(16);
 
 /// Time for another host to let go of the state: one that was told to stop drains first.
 pub const STATE_WAIT: Duration = Duration::from_secs(30);
+
+/// Time for what is left when the server has stopped: the last lines of plugins, a reload under way.
+pub const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// Pause after an accept that failed, as when file descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +51,40 @@ pub const PLUGIN_MEMORY: u64 = 64 * 1024 * 1024;
 
 /// The most that `limits.memory` may say: what a 32-bit memory can address.
 pub const PLUGIN_MEMORY_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Log lines about refused requests that one bot may cause at once; then it is one a second.
+pub const REFUSALS_LOGGED: u32 = 50;
+
+/// Bytes of all messages that are being read or answered. WeChat's take a few KiB each.
+pub const BYTES_IN_FLIGHT: usize = 64 << 20;
+
+/// Bytes that all memories of a plugin may have are its `limits.memory`; tables and instances are bounded for all alike.
+pub const PLUGIN_TABLES: usize = 20;
+
+/// Elements of all tables of a plugin: components of the languages that need most of them, JavaScript's, have some 7,700.
+pub const PLUGIN_TABLE_ELEMENTS: usize = 20_000;
+
+/// Core instances of one plugin: Python's have some twenty.
+pub const PLUGIN_INSTANCES: usize = 100;
+
+/// Handles of WASI resources that a plugin may hold at one time: streams, clocks' pollables.
+pub const PLUGIN_RESOURCES: usize = 1_000;
+
+/// Bytes that a plugin may hand to the host in one call, and so the host may have to copy: a reply has at most 64 KiB, a stored value
+/// 1 MiB.
+pub const PLUGIN_CALL: usize = 4 << 20;
+
+/// Random bytes that a plugin may ask for in one call: the host makes them without a pause.
+pub const PLUGIN_RANDOM: u64 = 64 << 10;
+
+/// How long a message waits for its turn when too many calls of a plugin are under way.
+pub const PLUGIN_QUEUE: Duration = Duration::from_secs(1);
+
+/// Log lines and lines of output of a plugin that are passed on for one message.
+pub const PLUGIN_LINES: usize = 100;
+
+/// Calls of a plugin's stack that are shown when it traps.
+pub const PLUGIN_FRAMES: usize = 20;
 
 /// Bytes of a plugin's standard output and error, and of its log lines, kept for one message.
 pub const PLUGIN_OUTPUT: usize = 16 * 1024;

@@ -17,6 +17,7 @@ mod wechat;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 pub use self::engine::Runtime;
@@ -42,6 +43,8 @@ struct Compiled {
     class: Arc<Class>,
     /// Memories that an instance takes, of those that the pool has.
     memories: u32,
+    /// Bounds the calls at one time.
+    share: Semaphore,
 }
 
 /// What one message reads and writes, shared with the plugin that answers it; only one of them uses it at a time.
@@ -98,7 +101,8 @@ impl Plugin {
         let class = runtime.class(limits.memory);
         let digest = Self::digest_of(component);
         let (pre, memories) = class.load(component, limits.memory)?;
-        Ok(Self { name, limits, config, compiled: Arc::new(Compiled { digest, pre, class, memories }) })
+        let share = Semaphore::new(class.share());
+        Ok(Self { name, limits, config, compiled: Arc::new(Compiled { digest, pre, class, memories, share }) })
     }
 
     /// The same code under other limits and with another configuration.
@@ -128,18 +132,11 @@ impl Plugin {
 
     /// Instantiates it once without a message, so that a component that cannot start is found before a follower finds it.
     pub async fn try_start(&self) -> Result<(), Failure> {
-        let mut store = self.store(None);
-        let started = async {
-            let _permits = self.compiled.class.acquire(self.compiled.memories).await?;
-            self.compiled.pre.instantiate_async(&mut store).await.map(drop).map_err(|error| run::failure(&error))
-        };
-        let started = self.in_time(started).await;
-        store.data_mut().finish();
-        started
+        self.in_time(None, async |store| self.compiled.pre.instantiate_async(store).await.map(drop)).await
     }
 
-    /// Runs it for one message in a fresh instance, and logs what it printed.
-    /// What it writes is kept in `work` if it answers, and dropped if it passes or fails.
+    /// Runs it for one message in a fresh instance, and logs what it printed. What it writes is kept in `work` if it answers, and
+    /// dropped if it passes or fails.
     pub async fn call(
         &self,
         bot: &str,
@@ -148,44 +145,38 @@ impl Plugin {
         work: &SharedWork,
     ) -> Result<Answer, Failure> {
         work.lock().await.begin_step(&self.name);
-        let answered = self.run(bot, message, captures, work).await;
+        let answered = self
+            .in_time(Some(work.clone()), async |store| {
+                let message = run::message(bot, message, captures);
+                // The store's deadline has been armed since it was made, so a start function that loops ends like any other loop.
+                let plugin = self.compiled.pre.instantiate_async(&mut *store).await?;
+                plugin.mynah_bot_handler().call_handle(store, &message).await
+            })
+            .await
+            .and_then(|answer| match answer {
+                Ok(reply) => Ok(run::answer(reply)),
+                Err(text) => Err(Failure::Error(run::bounded(&text))),
+            });
         work.lock().await.end_step(matches!(answered, Ok(Answer::Reply(_))));
         answered
     }
 
-    async fn run(
+    /// Runs something in a fresh store, once there is room for it and within the plugin's time.
+    async fn in_time<T>(
         &self,
-        bot: &str,
-        message: &Message,
-        captures: &[Field],
-        work: &SharedWork,
-    ) -> Result<Answer, Failure> {
-        let mut store = self.store(Some(work.clone()));
-        let message = run::message(bot, message, captures);
-        let answered = async {
-            let _permits = self.compiled.class.acquire(self.compiled.memories).await?;
-            // The store's deadline has been armed since it was made, so a start function that loops ends like any other loop.
-            let plugin = self.compiled.pre.instantiate_async(&mut store).await.map_err(|error| run::failure(&error))?;
-            let answer = plugin.mynah_bot_handler().call_handle(&mut store, &message).await;
-            answer.map_err(|error| run::failure(&error))
-        };
-        let answered = self.in_time(answered).await;
-        store.data_mut().finish();
-        match answered? {
-            Ok(reply) => Ok(run::answer(reply)),
-            Err(text) => Err(Failure::Error(run::bounded(&text))),
-        }
-    }
-
-    fn store(&self, work: Option<SharedWork>) -> Store<Run> {
-        let run = Run::new(self.compiled.class.host(), &self.name, self.config.clone(), work, self.limits.memory);
-        self.compiled.class.store(run)
-    }
-
-    async fn in_time<T>(&self, run: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let _running = self.compiled.class.running();
-        match tokio::time::timeout(self.limits.time, run).await {
-            Ok(done) => done,
+        work: Option<SharedWork>,
+        run: impl AsyncFnOnce(&mut Store<Run>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let Compiled { class, share, memories, .. } = &*self.compiled;
+        let _permits = class.acquire(share, *memories).await?;
+        let mut store = class.store(Run::new(class.host(), &self.name, self.config.clone(), work, self.limits.memory));
+        let _running = class.running();
+        let done = tokio::time::timeout(self.limits.time, run(&mut store)).await;
+        let run = store.data_mut();
+        run.finish();
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(run.failure(&error)),
             Err(_) => Err(Failure::Time(self.limits.time)),
         }
     }

@@ -12,12 +12,28 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_io_timeout::TimeoutStream;
 
-use crate::limits;
+use crate::{limits, throttle::Throttle};
 
 /// Something that answers requests.
 pub trait Service: Send + Sync + 'static {
     /// Answers one.
     fn respond(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// How many connections the system lets us have. The soft bound on file descriptors, often 1,024, is raised to the hard one first;
+/// some are left for files and plugins' calls.
+fn descriptors() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Where it cannot be raised, the bound stays what it was.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        usize::try_from(current.saturating_sub(64).max(16)).unwrap_or(usize::MAX).min(limits::CONNECTIONS_MAX)
+    }
+    #[cfg(not(unix))]
+    limits::CONNECTIONS_MAX
 }
 
 /// Serves `listener` until `shutdown` is done; then lets the requests under way finish, for a bounded time. Says whether all of them did.
@@ -27,15 +43,15 @@ pub async fn serve<S: Service>(
     connections: usize,
     shutdown: impl Future<Output = ()>,
 ) -> bool {
-    let permits = Arc::new(Semaphore::new(connections));
+    let permits = Arc::new(Semaphore::new(connections.min(descriptors())));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits::REQUEST_HEAD_TIME)
         .max_buf_size(limits::REQUEST_HEAD)
-        .half_close(false)
-        .pipeline_flush(true);
+        .half_close(false);
 
+    let complaints = Throttle::new(1);
     let accept = async {
         loop {
             // Taken before the connection is, so that those beyond the bound wait in the kernel's queue.
@@ -43,7 +59,9 @@ pub async fn serve<S: Service>(
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
+                    if let Some(more) = complaints.admit() {
+                        tracing::warn!(more, "cannot accept a connection: {error}");
+                    }
                     tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -33,10 +33,10 @@ pub const FOLLOWER_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// Bytes of one commit. A plugin may write several values of 1 MiB for one message; this is far more than sensible ones do, and
 /// little enough to stand in memory.
-pub const COMMIT: usize = 64 * 1024 * 1024;
+pub const COMMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of a key, a name or an OpenID, whatever the caller allows: what SQLite and Redis index without a thought.
-pub const NAME: usize = 4 * 1024;
+pub const NAME_BYTES: usize = 4 * 1024;
 
 /// Keys in one answer to [`Store::list`].
 pub const LISTED: usize = 10_000;
@@ -279,13 +279,13 @@ pub enum StoreError {
     #[error("the store is unavailable: {0}")]
     Unavailable(Arc<str>),
     /// A commit beyond the store's own bounds; the caller's are tighter.
-    #[error("a commit of {bytes} bytes is larger than the {COMMIT} that the store takes")]
+    #[error("a commit of {bytes} bytes is larger than the {COMMIT_BYTES} that the store takes")]
     TooLarge {
         /// The size of the commit.
         bytes: usize,
     },
     /// A name or key beyond the store's own bounds; the caller's are tighter.
-    #[error("a name of {bytes} bytes is longer than the {NAME} that the store takes")]
+    #[error("a name of {bytes} bytes is longer than the {NAME_BYTES} that the store takes")]
     NameTooLong {
         /// The length of the name.
         bytes: usize,

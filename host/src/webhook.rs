@@ -87,10 +87,15 @@ impl Webhook {
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         self.check_signature(bot, &query)?;
+        let room = self
+            .inbox
+            .room(size(&body)?)
+            .await
+            .ok_or_else(|| Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many messages are under way".into()))?;
         let body = read(body).await?;
         let (message, form) = self.open(bot, &query, &body)?;
 
-        let body = self.inbox.deliver(bot, message, form.format).await;
+        let body = self.inbox.deliver(bot, message, form.format, room).await;
         Ok(self.reply(bot, &query, form, &body))
     }
 
@@ -98,7 +103,9 @@ impl Webhook {
     fn open(&self, bot: &Bot, query: &Query<'_>, body: &[u8]) -> Result<(Message, Form), Refusal> {
         let name = &*bot.name;
         let unreadable = |why: &dyn std::fmt::Display| {
-            tracing::warn!(bot = name, "unreadable message: {why}");
+            if let Some(more) = bot.complaints.admit() {
+                tracing::warn!(bot = name, more, "unreadable message: {why}");
+            }
             Refusal(StatusCode::BAD_REQUEST, format!("unreadable message: {why}").into())
         };
         let document = Document::parse(body).map_err(|error| unreadable(&error))?;
@@ -110,7 +117,13 @@ impl Webhook {
         };
         if !encrypted {
             if bot.require_encryption {
-                tracing::warn!(bot = name, "a plaintext message was refused, because `require_encryption` is set");
+                if let Some(more) = bot.complaints.admit() {
+                    tracing::warn!(
+                        bot = name,
+                        more,
+                        "a plaintext message was refused, because `require_encryption` is set"
+                    );
+                }
                 return Err(Refusal(StatusCode::FORBIDDEN, "this bot takes encrypted messages only".into()));
             }
             if document.leaf("Encrypt").is_some() && document.leaf("MsgType").is_none() {
@@ -122,7 +135,9 @@ impl Webhook {
 
         // One answer for everything that can be wrong with a ciphertext: the log tells the operator, nothing tells an attacker.
         let refuse = |why: String| {
-            tracing::warn!(bot = name, "an encrypted message was refused: {why}");
+            if let Some(more) = bot.complaints.admit() {
+                tracing::warn!(bot = name, more, "an encrypted message was refused: {why}");
+            }
             Refusal(StatusCode::FORBIDDEN, "this message cannot be decrypted".into())
         };
         let Some(cipher) = &bot.cipher else {
@@ -161,7 +176,11 @@ impl Webhook {
         self.world.randomness.fill(&mut random);
         let encrypt = cipher.encrypt(key, random, body.as_bytes());
         let nonce = query.nonce.as_deref().unwrap_or_default();
-        let now = self.world.clock.now().as_secs();
+        let mut now = self.world.clock.now().as_secs();
+        // A reply signed with the request's own timestamp and nonce could be sent back to us as a message.
+        if query.timestamp.as_deref() == Some(now.to_string().as_str()) {
+            now += 1;
+        }
         let msg_signature = signature::sign(&[bot.token.expose(), &now.to_string(), nonce, &encrypt]);
         response(StatusCode::OK, kind, render_envelope(form.format, &encrypt, &msg_signature, now, nonce))
     }
@@ -173,12 +192,15 @@ impl Webhook {
         if signature::verify(&[bot.token.expose(), timestamp, nonce], given) {
             return Ok(());
         }
-        tracing::warn!(
-            bot = &*bot.name,
-            "wrong signature{}: usually the `token` of bots.toml is not the Token of the account's server configuration, \
-             or a proxy changes the query",
-            self.age(timestamp)
-        );
+        if let Some(more) = bot.complaints.admit() {
+            tracing::warn!(
+                bot = &*bot.name,
+                more,
+                "wrong signature{}: usually the `token` of bots.toml is not the Token of the account's server \
+                 configuration, or a proxy changes the query",
+                self.age(timestamp)
+            );
+        }
         Err(Refusal(StatusCode::FORBIDDEN, "wrong signature".into()))
     }
 
@@ -234,11 +256,20 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const XML: &str = "text/xml; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
-async fn read(body: Incoming) -> Result<Bytes, Refusal> {
-    let too_large = || Refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {MAX_BODY} bytes").into());
-    if hyper::body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
+fn too_large() -> Refusal {
+    Refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {MAX_BODY} bytes").into())
+}
+
+/// How large a body is going to be at the most.
+fn size(body: &Incoming) -> Result<usize, Refusal> {
+    let hint = hyper::body::Body::size_hint(body);
+    if hint.lower() > MAX_BODY as u64 {
         return Err(too_large());
     }
+    Ok(hint.upper().and_then(|upper| usize::try_from(upper).ok()).map_or(MAX_BODY, |upper| upper.min(MAX_BODY)))
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(limits::REQUEST_BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
@@ -250,10 +281,13 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 fn missing(bot: &Bot, parameter: &str) -> Refusal {
-    tracing::warn!(
-        bot = &*bot.name,
-        "a request without the parameter `{parameter}`: not WeChat, or a proxy drops the query"
-    );
+    if let Some(more) = bot.complaints.admit() {
+        tracing::warn!(
+            bot = &*bot.name,
+            more,
+            "a request without the parameter `{parameter}`: not WeChat, or a proxy drops the query"
+        );
+    }
     Refusal(StatusCode::BAD_REQUEST, format!("the parameter `{parameter}` is missing").into())
 }
 

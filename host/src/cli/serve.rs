@@ -27,7 +27,8 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
     let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
     bots.sort();
     let reloader = Arc::new(Reloader::new(path.to_owned(), runtime, generation, warned));
-    let all_done = tokio_runtime()?.block_on(async {
+    let tokio = tokio_runtime()?;
+    let all_done = tokio.block_on(async {
         let store = SqliteStore::open_waiting(&settings.state, limits::STATE_WAIT)
             .await
             .context("cannot open the state (`server.state`)")?;
@@ -48,6 +49,8 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
         watch.abort();
         anyhow::Ok(all_done)
     })?;
+    // A file that is being read on a dead network mount must not keep the process.
+    tokio.shutdown_timeout(limits::LAST_TASKS);
     if all_done {
         tracing::info!("stopped");
     } else {

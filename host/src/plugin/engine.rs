@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
     component::{Component, HasSelf, Linker},
 };
 
@@ -30,9 +30,6 @@ const POOL_MEMORIES_MIN: u32 = 4;
 
 /// Memories at one time of plugins that are larger than a slot of the pool.
 const LARGE_MEMORIES: u32 = 4;
-
-/// Elements of a table: components of the languages that need most of them, JavaScript's, have some 7,700.
-const TABLE_ELEMENTS: usize = 20_000;
 
 /// Bytes of a slot's memory that are cleared by writing rather than given back to the kernel after each message: with
 /// `PAGEMAP_SCAN` only pages that were written are touched, and a small plugin's message so costs no page fault.
@@ -147,14 +144,47 @@ impl Class {
     pub(super) fn store(&self, run: Run) -> Store<Run> {
         let mut store = Store::new(&self.engine, run);
         store.limiter(|run| run.limits());
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.set_hostcall_fuel(limits::PLUGIN_CALL);
+        // Two, so that a short run that an epoch's end falls into is not held up for it.
+        store.set_epoch_deadline(2);
+        let turns = self.ticker.turns.clone();
+        store.epoch_deadline_callback(move |_| {
+            let turns = turns.clone();
+            Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(async move {
+                    // Spent, not held: the ticker hands out as many again for the next epoch.
+                    if let Ok(turn) = turns.acquire().await {
+                        turn.forget();
+                    }
+                    tokio::task::yield_now().await;
+                }),
+            ))
+        });
         store
     }
 
-    /// Waits until there is room for an instance.
-    pub(super) async fn acquire(&self, memories: u32) -> Result<SemaphorePermit<'_>, Failure> {
-        self.permits.acquire_many(memories).await.map_err(|_| Failure::Unavailable("the server is stopping".into()))
+    /// How many memories one plugin's calls may have at one time: half of all, so that the others always have room.
+    pub(super) fn share(&self) -> usize {
+        (self.memories / 2).max(1) as usize
+    }
+
+    /// Waits until there is room for an instance, within the plugin's own share and in all.
+    pub(super) async fn acquire<'a>(
+        &'a self,
+        share: &'a Semaphore,
+        memories: u32,
+    ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), Failure> {
+        let both = async {
+            // A plugin with more memories than its share runs alone.
+            let own = share.acquire_many(memories.min(self.share() as u32)).await.ok()?;
+            Some((own, self.permits.acquire_many(memories).await.ok()?))
+        };
+        match tokio::time::timeout(limits::PLUGIN_QUEUE, both).await {
+            Ok(Some(permits)) => Ok(permits),
+            Ok(None) => Err(Failure::Unavailable("the server is stopping".into())),
+            Err(_) => Err(Failure::Unavailable("too many calls are under way".into())),
+        }
     }
 
     /// Keeps the epoch moving while a run is under way.
@@ -212,18 +242,21 @@ fn pool() -> (Engine, u32) {
 fn pool_config(memories: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     let slot = usize::try_from(limits::PLUGIN_MEMORY).unwrap_or(usize::MAX);
+    let tables = u32::try_from(limits::PLUGIN_TABLES).unwrap_or(u32::MAX);
+    let instances = u32::try_from(limits::PLUGIN_INSTANCES).unwrap_or(u32::MAX);
     let resident =
         if PoolingAllocationConfig::is_pagemap_scan_available() { KEEP_RESIDENT } else { KEEP_RESIDENT_BLIND };
     pool.total_memories(memories)
-        .total_tables(memories * 2)
+        // Counted for the worst case, so that memories alone decide how many instances fit.
+        .total_tables(memories * tables)
         .total_stacks(memories)
         .total_component_instances(memories)
-        // A component of Python is made of some twenty core modules.
-        .total_core_instances(memories * 24)
+        .total_core_instances(memories * instances)
+        .max_core_instances_per_component(instances)
         .max_memories_per_component(memories)
-        .max_tables_per_component(memories)
+        .max_tables_per_component(tables)
         .max_memory_size(slot)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(limits::PLUGIN_TABLE_ELEMENTS)
         .linear_memory_keep_resident(resident)
         .table_keep_resident(KEEP_TABLE_RESIDENT)
         .pagemap_scan(Enabled::Auto);
@@ -244,12 +277,16 @@ fn large_config() -> Config {
 
 /// Moves the engines' epochs on while plugins run, so that none keeps its thread: an OS thread, because plugins that loop may hold
 /// every thread of the async runtime.
-#[derive(Default)]
+///
+/// Runs that last longer than an epoch take turns: at each epoch's end as many go on as there are cores but one. All others wait without
+/// a thread, so that a message never finds more than a few of them before it, however many loop.
 struct Ticker {
     runs: AtomicUsize,
+    turns: Arc<Semaphore>,
+    cores: usize,
     asleep: AtomicBool,
     stopped: AtomicBool,
-    thread: std::sync::OnceLock<thread::Thread>,
+    thread: OnceLock<thread::Thread>,
 }
 
 /// A run under way.
@@ -258,6 +295,20 @@ pub(super) struct Running(Arc<Ticker>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.runs.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Default for Ticker {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1)).max(1);
+        Self {
+            runs: AtomicUsize::new(0),
+            turns: Arc::new(Semaphore::new(cores)),
+            cores,
+            asleep: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        }
     }
 }
 
@@ -285,6 +336,7 @@ impl Ticker {
             for engine in engines {
                 engine.increment_epoch();
             }
+            self.turns.add_permits(self.cores.saturating_sub(self.turns.available_permits()));
         }
     }
 

@@ -7,11 +7,13 @@ use super::{
 
 impl Host for Run {
     async fn log(&mut self, level: Level, text: String) {
-        if text.len() > self.log_room {
-            self.log_cut += text.len();
+        let (lines, bytes) = &mut self.log_room;
+        if *lines == 0 || text.len() > *bytes {
+            self.log_cut += 1;
             return;
         }
-        self.log_room -= text.len();
+        *lines -= 1;
+        *bytes -= text.len();
         let (plugin, text) = (&*self.plugin, bounded(&text));
         match level {
             Level::Debug => tracing::debug!(target: "plugin", plugin, "{text}"),

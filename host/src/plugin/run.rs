@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedMutexGuard;
-use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder, Trap, WasmBacktrace, component::ResourceTable};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::{Answer, Failure, bindings::mynah::bot::types, engine::Host, output::Output};
@@ -15,30 +15,21 @@ use crate::{
     wechat::{document::Field, message::Message, reply},
 };
 
-/// Core instances of one component: Python's have some twenty.
-const INSTANCES: usize = 100;
-
-/// Elements of each table, as in the pool.
-const TABLE_ELEMENTS: usize = 20_000;
-
-/// Handles of WASI resources that a plugin may hold at one time: streams, clocks' pollables.
-const RESOURCES: usize = 1_000;
-
 /// What the host keeps for one run.
 pub(super) struct Run {
     pub(super) plugin: Arc<str>,
     pub(super) config: Arc<BTreeMap<String, String>>,
     /// What the message reads and writes; none in an inert run.
     pub(super) work: Option<SharedWork>,
-    /// Bytes of log lines that are still accepted.
-    pub(super) log_room: usize,
-    /// Bytes of log lines that were not.
-    pub(super) log_cut: usize,
+    /// Log lines, and bytes of them, that are still accepted.
+    pub(super) log_room: (usize, usize),
+    /// Log lines that were not.
+    pub(super) log_cut: u64,
     stdout: Output,
     stderr: Output,
     wasi: WasiCtx,
     table: ResourceTable,
-    limits: StoreLimits,
+    limits: Bounds,
 }
 
 impl Run {
@@ -51,8 +42,8 @@ impl Run {
     ) -> Self {
         let (stdout, stderr) = (Output::default(), Output::default());
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
-        let source = || Source(host.world.randomness.clone());
+        table.set_max_capacity(limits::PLUGIN_RESOURCES);
+        let source = || Source::new(host.world.randomness.clone());
         let mut seed = [0; 16];
         host.world.randomness.fill(&mut seed);
         let wasi = WasiCtx::builder()
@@ -64,25 +55,21 @@ impl Run {
             .insecure_random_seed(u128::from_le_bytes(seed))
             .wall_clock(Time(host.world.clock.clone()))
             .monotonic_clock(Time(host.world.clock.clone()))
+            .max_random_size(limits::PLUGIN_RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
-            .build();
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
-            .table_elements(TABLE_ELEMENTS)
-            .instances(INSTANCES)
             .build();
         Self {
             plugin: plugin.clone(),
             config,
             work,
-            log_room: limits::PLUGIN_OUTPUT,
+            log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
             log_cut: 0,
             stdout,
             stderr,
             wasi,
             table,
-            limits,
+            limits: Bounds::new(memory),
         }
     }
 
@@ -92,19 +79,108 @@ impl Run {
 
     /// Passes on what the plugin printed, and says what was cut.
     pub(super) fn finish(&mut self) {
+        let plugin = &*self.plugin;
         for (stream, output) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             let (text, cut) = output.take();
-            for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                tracing::info!(target: "plugin", plugin = &*self.plugin, stream, "{}", printable(line));
+            let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+            for line in lines.by_ref().take(limits::PLUGIN_LINES) {
+                tracing::info!(target: "plugin", plugin, stream, "{}", printable(line));
             }
-            if cut > 0 {
-                tracing::warn!(target: "plugin", plugin = &*self.plugin, stream, "{cut} more bytes were cut");
+            let more = lines.count();
+            if cut > 0 || more > 0 {
+                tracing::warn!(target: "plugin", plugin, stream, "{more} more lines and {cut} more bytes were cut");
             }
         }
         if self.log_cut > 0 {
-            let cut = self.log_cut;
-            tracing::warn!(target: "plugin", plugin = &*self.plugin, "{cut} more bytes of log lines were cut");
+            tracing::warn!(target: "plugin", plugin, "{} more log lines were cut", self.log_cut);
         }
+    }
+
+    /// What wasmtime's error means to an operator.
+    pub(super) fn failure(&self, error: &wasmtime::Error) -> Failure {
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Failure::Unavailable(bounded(&error.root_cause().to_string()));
+        }
+        let mut reason = match error.downcast_ref::<Trap>() {
+            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+            None => bounded(&error.root_cause().to_string()),
+        };
+        if self.limits.refused {
+            reason += &format!("; it had reached its memory limit of {} MiB", self.limits.memory >> 20);
+        }
+        Failure::Trap { reason, backtrace: error.downcast_ref().map(backtrace).unwrap_or_default() }
+    }
+}
+
+/// A plugin's stack, innermost call first, one a line. Everything in it is the plugin's own text.
+fn backtrace(backtrace: &WasmBacktrace) -> String {
+    let frames = backtrace.frames();
+    let mut lines = String::new();
+    for (n, frame) in frames.iter().take(limits::PLUGIN_FRAMES).enumerate() {
+        let name = frame.func_name().unwrap_or("?");
+        // Rust's demangler is bounded in what it writes; C++'s is not, and its names stay as they are.
+        let name = bounded(&format!("{:#}", rustc_demangle::demangle(name)));
+        let name: String = name.chars().take(FUNCTION_NAME).collect();
+        lines += &format!("  {n}: {name}\n");
+    }
+    if frames.len() > limits::PLUGIN_FRAMES {
+        lines += &format!("  … {} more\n", frames.len() - limits::PLUGIN_FRAMES);
+    }
+    lines
+}
+
+/// Characters of a function's name that are shown.
+const FUNCTION_NAME: usize = 200;
+
+/// Bounds what an instance may grow to: all of its memories together, where wasmtime's own limiter bounds each.
+struct Bounds {
+    memory: usize,
+    grown: usize,
+    /// Whether it asked for more memory than it may have.
+    refused: bool,
+    elements: usize,
+}
+
+impl Bounds {
+    fn new(memory: u64) -> Self {
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+        Self { memory, grown: 0, refused: false, elements: 0 }
+    }
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let grown = self.grown.saturating_add(desired.saturating_sub(current));
+        if grown > self.memory {
+            self.refused = true;
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.grown = grown;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        let allowed = elements <= limits::PLUGIN_TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum);
+        if allowed {
+            self.elements = elements;
+        }
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        limits::PLUGIN_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        limits::PLUGIN_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        limits::PLUGIN_TABLES
     }
 }
 
@@ -136,7 +212,12 @@ pub(super) fn refused(refusal: Refusal) -> types::Error {
 
 /// The plugin's text without control characters, which could forge or hide lines of the log on a terminal.
 pub(super) fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let harmful = |c: char| {
+        let turns_text_around =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        (c.is_control() && c != '\t') || turns_text_around
+    };
+    line.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A plugin's text for the log, on one line and within bounds.
@@ -147,16 +228,6 @@ pub(super) fn bounded(text: &str) -> String {
         line.push_str(&format!("… ({} more bytes)", text.len() - end));
     }
     line
-}
-
-/// What wasmtime's error means to an operator.
-pub(super) fn failure(error: &wasmtime::Error) -> Failure {
-    let reason = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-        None => bounded(&error.root_cause().to_string()),
-    };
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
-    Failure::Trap { reason, backtrace }
 }
 
 /// A message as the contract has it.
@@ -241,26 +312,43 @@ impl HostMonotonicClock for Time {
     }
 }
 
-/// The host's randomness as WASI wants it.
-struct Source(Arc<dyn Randomness>);
+/// The host's randomness as WASI wants it, drawn in blocks: WASI asks for a number for each byte.
+struct Source {
+    randomness: Arc<dyn Randomness>,
+    block: [u8; 256],
+    left: usize,
+}
+
+impl Source {
+    fn new(randomness: Arc<dyn Randomness>) -> Self {
+        Self { randomness, block: [0; 256], left: 0 }
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.left < N {
+            self.randomness.fill(&mut self.block);
+            self.left = self.block.len();
+        }
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.block[self.left - N..self.left]);
+        self.left -= N;
+        bytes
+    }
+}
 
 impl rand::TryRng for Source {
     type Error = std::convert::Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
+        Ok(u32::from_le_bytes(self.take()))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
+        Ok(u64::from_le_bytes(self.take()))
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.fill(bytes);
+        self.randomness.fill(bytes);
         Ok(())
     }
 }

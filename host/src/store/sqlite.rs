@@ -141,7 +141,8 @@ impl Store for SqliteStore {
 /// The one name of the database at `path`, whatever links lead there, so that two hosts meet at the same lock. Creates the folders
 /// around it.
 fn locate(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"))?;
+    let name = path.file_name().filter(|_| !path.is_dir());
+    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"))?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -157,6 +158,9 @@ fn locate(path: &Path) -> io::Result<PathBuf> {
 fn create_folders(folder: &Path) -> io::Result<()> {
     let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
     let missing = missing.collect::<Vec<_>>();
+    if missing.is_empty() && !folder.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("`{}` is not a folder", folder.display())));
+    }
     fs::create_dir_all(folder)?;
     // Elsewhere, folders cannot be opened as files, and the file system answers for them.
     #[cfg(unix)]

@@ -192,6 +192,16 @@ impl Reply {
             }
         }
 
+        // Before anything is looked at: a plugin's reply may have many times this size.
+        let mut bytes = match &self {
+            Self::Raw(raw) => raw.fields.iter().map(|field| field.name.len()).sum(),
+            _ => 0,
+        };
+        self.for_each_string(&mut |text| bytes += text.len());
+        if bytes > MAX_REPLY {
+            return Err(ReplyError::TooLarge(bytes));
+        }
+
         let mut removed = 0;
         self.for_each_string(&mut |text| removed += chars::remove_forbidden(text));
         if removed > 0 {
@@ -241,14 +251,6 @@ impl Reply {
             _ => {}
         }
 
-        let mut bytes = match &self {
-            Self::Raw(raw) => raw.fields.iter().map(|field| field.name.len()).sum(),
-            _ => 0,
-        };
-        self.for_each_string(&mut |text| bytes += text.len());
-        if bytes > MAX_REPLY {
-            return Err(ReplyError::TooLarge(bytes));
-        }
         Ok((CheckedReply(self), warnings))
     }
 

@@ -26,7 +26,10 @@ fn check_exits_0_for_a_sound_configuration_1_for_a_bad_plugin_64_for_a_bad_one()
     let output = check(&good.replace("echo.wasm", "gone.wasm"));
     assert_eq!(output.status.code(), Some(1));
     let shown = stderr(&output);
-    assert!(shown.contains("error: cannot read") && shown.contains("bots.toml:8:8") && shown.ends_with("1 error\n\n"), "{shown}");
+    assert!(
+        shown.contains("error: cannot read") && shown.contains("bots.toml:8:8") && shown.ends_with("1 error\n\n"),
+        "{shown}"
+    );
     let output = check("[bots]\n");
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("there is no bot"), "{}", stderr(&output));

@@ -83,3 +83,111 @@ fn drop_answers(transaction: &Connection, rows: i64, now: Duration, answers: u64
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::format::{self, Mode},
+        *,
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const START: Duration = Duration::from_secs(1_700_000_000);
+
+    fn database() -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = format::connect(&folder.path().join("mynah.db"), Mode::Create).unwrap();
+        (folder, connection)
+    }
+
+    /// An answer for each of `times`, in this order.
+    fn record(connection: &Connection, times: impl IntoIterator<Item = Duration>) {
+        for time in times {
+            let mut statement = connection
+                .prepare_cached("INSERT INTO answers (message, recorded, answer) VALUES (?1, ?2, x'')")
+                .unwrap();
+            let message = connection.last_insert_rowid() + 1;
+            statement.execute(params![message.to_be_bytes(), millis(time)]).unwrap();
+        }
+    }
+
+    fn count(connection: &Connection, table: &str) -> u64 {
+        connection
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            .unsigned_abs()
+    }
+
+    #[test]
+    fn answers_go_after_their_time_and_not_before() {
+        let (_folder, connection) = database();
+        record(&connection, (0..10).map(|second| START + second * SECOND));
+        for (after, left) in
+            [(ANSWER_KEPT - SECOND, 10), (ANSWER_KEPT, 9), (ANSWER_KEPT + 4 * SECOND, 5), (2 * ANSWER_KEPT, 0)]
+        {
+            Retention::default().drop_old(&connection, 100, START + after, 1_000).unwrap();
+            assert_eq!(count(&connection, "answers"), left, "after {after:?}");
+        }
+        Retention::default().drop_old(&connection, 100, START + 2 * ANSWER_KEPT, 1_000).unwrap();
+    }
+
+    #[test]
+    fn too_many_answers_go_sooner_but_never_within_the_time_of_retries() {
+        let (_folder, connection) = database();
+        record(&connection, (0..100).map(|second| START + second * SECOND));
+        let now = START + 99 * SECOND;
+        Retention::default().drop_old(&connection, 100, now, 70).unwrap();
+        assert_eq!(count(&connection, "answers"), 70);
+        Retention::default().drop_old(&connection, 100, now, 10).unwrap();
+        // Those of the last 60 seconds, the one just 60 seconds old excepted.
+        assert_eq!(count(&connection, "answers"), 60);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_keep_answers_for_ever() {
+        let (_folder, connection) = database();
+        record(&connection, [START + 1_000_000 * SECOND; 50]);
+        record(&connection, [START; 50]);
+        let now = START + 2 * ANSWER_KEPT;
+        Retention::default().drop_old(&connection, 100, now, 100).unwrap();
+        assert_eq!(count(&connection, "answers"), 100);
+        Retention::default().drop_old(&connection, 100, now, 60).unwrap();
+        assert_eq!(count(&connection, "answers"), 60);
+    }
+
+    #[test]
+    fn a_backlog_is_dropped_a_little_at_a_time() {
+        let (_folder, connection) = database();
+        record(&connection, [START; 5_000]);
+        for left in [4_998, 4_996] {
+            Retention::default().drop_old(&connection, 1, START + ANSWER_KEPT, 1_000).unwrap();
+            assert_eq!(count(&connection, "answers"), left);
+        }
+        Retention::default().drop_old(&connection, 1_000_000, START + ANSWER_KEPT, 1_000).unwrap();
+        assert_eq!(count(&connection, "answers"), 4_996 - ROWS as u64);
+    }
+
+    #[test]
+    fn expired_followers_go_and_others_stay() {
+        let (_folder, connection) = database();
+        for bot in ["a", "b"] {
+            for number in 0..50_i32 {
+                let expires = START + if number % 2 == 0 { Duration::ZERO } else { FOLLOWER_KEPT };
+                let mut statement =
+                    connection.prepare_cached("INSERT INTO followers VALUES (?1, ?2, 1, ?3, x'')").unwrap();
+                statement.execute(params![bot, format!("o{number}"), millis(expires)]).unwrap();
+            }
+        }
+        let mut retention = Retention::default();
+        let mut run = |now: Duration| {
+            // Every row is looked at within so many commits, wherever the search began.
+            for _ in 0..100 {
+                retention.drop_old(&connection, 1, now, 1_000).unwrap();
+            }
+            count(&connection, "followers")
+        };
+        assert_eq!(run(START + FOLLOWER_KEPT - SECOND), 100);
+        assert_eq!(run(START + FOLLOWER_KEPT), 50);
+        assert_eq!(run(START + 2 * FOLLOWER_KEPT), 0);
+    }
+}

@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    super::{ANSWERS, COMMIT, Commit, NAME, Outcome, StoreError},
+    super::{ANSWERS, COMMIT_BYTES, Commit, NAME_BYTES, Outcome, StoreError},
     format::{self, Mode, OpenError},
     retention::Retention,
     transaction,
@@ -106,7 +106,7 @@ impl Drop for Writer {
 /// The size of `commit`, if it is within the store's own bounds.
 fn check(commit: &Commit) -> Result<usize, StoreError> {
     let bytes = commit.size();
-    if bytes > COMMIT {
+    if bytes > COMMIT_BYTES {
         return Err(StoreError::TooLarge { bytes });
     }
     let follower = commit.follower.iter().flat_map(|step| [&*step.bot, &step.openid]);
@@ -114,7 +114,7 @@ fn check(commit: &Commit) -> Result<usize, StoreError> {
         let names = [&*scope.bot, &*scope.plugin];
         names.into_iter().chain(access.writes.keys().map(String::as_str))
     });
-    match follower.chain(scopes).map(str::len).find(|bytes| *bytes > NAME) {
+    match follower.chain(scopes).map(str::len).find(|bytes| *bytes > NAME_BYTES) {
         Some(bytes) => Err(StoreError::NameTooLong { bytes }),
         None => Ok(bytes),
     }
@@ -257,15 +257,26 @@ impl Database {
         // the log again, it could take that transaction for good, though it may not be on disk and nobody was told of it.
         let connection = format::connect(&self.path, Mode::Write).map_err(unavailable)?;
         drop(mem::replace(&mut self.connection, connection));
-        self.recover().map_err(|error| format::unavailable(&self.path, &error))
+        // The log is taken over only where that is the way to room: on a disk that is nearly full, the copy takes what there is.
+        let works = self.write_something().or_else(|_| self.recover());
+        works.map_err(|error| format::unavailable(&self.path, &error))
     }
 
-    /// Takes the log over into the database file, begins it anew, and writes something, so as to see that all of that works.
+    /// Takes the log over into the database file, begins it anew, and writes something, so as to see that all of that works. Done
+    /// after every start, since the host before may have been killed by the very disk that did not take its last transaction.
     fn recover(&mut self) -> rusqlite::Result<()> {
-        (self.log_tried, self.log_blocked) = (0, 0);
         // Where a reader is in the way, the log stays, and is written over from where it ended.
-        self.checkpoint("TRUNCATE")?;
-        write_counter(&self.connection, self.numbered)
+        (self.log_tried, _) = self.take_log_over("TRUNCATE")?;
+        self.log_blocked = 0;
+        self.write_something()
+    }
+
+    /// A write that changes something, or SQLite would spare itself the trouble.
+    fn write_something(&mut self) -> rusqlite::Result<()> {
+        let numbered = self.numbered + 1;
+        write_counter(&self.connection, numbered)?;
+        self.numbered = numbered;
+        Ok(())
     }
 
     /// Takes the log over into the database file where it has grown long.
@@ -279,16 +290,28 @@ impl Database {
             return Ok(());
         }
         self.log_tried = pages;
-        self.checkpoint("PASSIVE")?;
+        self.take_log_over("PASSIVE")?;
         if pages - self.log_blocked >= LOG_PAGES_MAX {
             self.log_blocked = pages;
             let usual = self.connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
             self.connection.busy_timeout(LOG_WAIT)?;
-            let done = self.checkpoint("TRUNCATE");
+            let done = self.take_log_over("TRUNCATE");
             self.connection.busy_timeout(Duration::from_millis(usual.into()))?;
             done?;
         }
         Ok(())
+    }
+
+    /// A checkpoint of some `mode` that copies pages. It may fail for want of room, since the pages then stand in both files: writing
+    /// can go on as long as the log itself finds some.
+    fn take_log_over(&self, mode: &str) -> rusqlite::Result<(i64, i64)> {
+        match self.checkpoint(mode) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                tracing::warn!("`{}` cannot take over its log: {}", self.path.display(), format::describe(&error));
+                self.checkpoint("NOOP")
+            }
+            taken => taken,
+        }
     }
 
     /// Pages in the log, and how many of them are in the database file, after `mode` of SQLite's checkpoints.
@@ -301,4 +324,108 @@ impl Database {
 fn write_counter(connection: &Connection, numbered: u64) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("UPDATE counters SET value = ?1 WHERE name = 'commits'")?;
     statement.execute([i64::try_from(numbered).unwrap_or(i64::MAX)]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            super::{MessageKey, Scope, Version},
+            readers,
+        },
+        *,
+    };
+
+    fn database() -> (tempfile::TempDir, Database) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mynah.db");
+        let connection = format::connect(&path, Mode::Create).unwrap();
+        (folder, Database::new(path, connection).unwrap())
+    }
+
+    fn scope() -> Scope {
+        Scope::new("demo", "quiz")
+    }
+
+    /// A commit of message `number` that writes `key`, having seen `version` of it.
+    fn put(number: u8, key: &str, version: Version) -> Commit {
+        let mut commit = Commit::new(MessageKey([number; 32]), Duration::from_secs(1_700_000_000));
+        let access = commit.scope(&scope());
+        access.reads.insert((key.to_owned(), version));
+        access.writes.insert(key.to_owned(), Some(vec![number; 100]));
+        commit.answer = Some(vec![number]);
+        commit
+    }
+
+    fn value(database: &Database, key: &str) -> Option<Vec<u8>> {
+        readers::get(&database.connection, &scope(), key).unwrap().value
+    }
+
+    #[test]
+    fn commits_of_one_transaction_see_those_before_them() {
+        let (_folder, mut database) = database();
+        let again = Commit { scopes: put(9, "again", Version::ABSENT).scopes, ..put(1, "a", Version::ABSENT) };
+        let mut large = put(4, "large", Version::ABSENT);
+        large.scope(&scope()).quota = Some(205);
+        let batch = [
+            put(1, "a", Version::ABSENT),
+            put(2, "a", Version::ABSENT),
+            put(3, "b", Version::ABSENT),
+            large,
+            again,
+            put(5, "a", Version(1)),
+        ];
+        let outcomes = database.commit(batch.iter()).unwrap();
+        let expected = [
+            Outcome::Committed,
+            Outcome::Conflict,
+            Outcome::Committed,
+            Outcome::Quota(scope()),
+            Outcome::Answered(vec![1]),
+            Outcome::Committed,
+        ];
+        assert_eq!(outcomes, expected);
+        assert_eq!(value(&database, "a"), Some(vec![5; 100]));
+        assert_eq!(value(&database, "b"), Some(vec![3; 100]));
+        assert_eq!((value(&database, "large"), value(&database, "again")), (None, None));
+        assert_eq!(readers::usage(&database.connection, &scope()).unwrap(), 202);
+    }
+
+    #[test]
+    fn a_transaction_that_fails_leaves_nothing_and_no_number_comes_back() {
+        let (_folder, mut database) = database();
+        database.commit([put(1, "a", Version::ABSENT)].iter()).unwrap();
+        // As full as a disk can be made for one connection.
+        let pages = database.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
+        database.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        let mut large = put(3, "large", Version::ABSENT);
+        large.scope(&scope()).writes.insert("large".to_owned(), Some(vec![0; 100_000]));
+        let error = database.commit([put(2, "b", Version::ABSENT), large].iter()).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+        assert_eq!(value(&database, "b"), None);
+
+        database.reopen().unwrap();
+        database.commit([put(2, "b", Version::ABSENT)].iter()).unwrap();
+        let version = readers::get(&database.connection, &scope(), "b").unwrap().version;
+        assert!(version > Version(2), "{version:?}");
+        assert_eq!(value(&database, "a"), Some(vec![1; 100]));
+    }
+
+    #[test]
+    fn a_commit_that_only_reads_is_checked_and_writes_nothing() {
+        let (_folder, mut database) = database();
+        database.commit([put(1, "a", Version::ABSENT)].iter()).unwrap();
+        let log = || std::fs::metadata(database.path.with_extension("db-wal")).unwrap().modified().unwrap();
+        let before = log();
+        let asks = |version| {
+            let mut commit = Commit::new(MessageKey([2; 32]), Duration::ZERO);
+            commit.scope(&scope()).reads.insert(("a".to_owned(), version));
+            commit
+        };
+        let batch = [asks(Version(1)), asks(Version::ABSENT)];
+        let outcomes = Database::commit(&mut database, batch.iter()).unwrap();
+        assert_eq!(outcomes, [Outcome::Committed, Outcome::Conflict]);
+        assert_eq!(std::fs::metadata(database.path.with_extension("db-wal")).unwrap().modified().unwrap(), before);
+        assert_eq!(database.commits, 1);
+    }
 }
