@@ -88,7 +88,7 @@ fn kill_after(count: u64, path: &Path, first: u64) -> Vec<u64> {
 
 fn start(path: &Path, first: u64) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--exact", "crash::child_commits_until_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "crash::child_commits_until_killed", "--nocapture"])
         .env(DATABASE, path)
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())
@@ -97,7 +97,6 @@ fn start(path: &Path, first: u64) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a process for the test above to kill"]
 async fn child_commits_until_killed() {
     let Some(path) = env::var_os(DATABASE).map(PathBuf::from) else { return };
     let next = Arc::new(AtomicU64::new(env::var(FIRST).unwrap().parse().unwrap()));
