@@ -95,6 +95,13 @@ impl Bot {
         &self.router
     }
 
+    /// Whether a message is a word to the host, which asks for a kept answer or leaves a conversation.
+    pub fn is_word(&self, message: &Message) -> bool {
+        let mut words = self.late.words.iter().chain(&self.escape.words);
+        message.event().is_none()
+            && message.text.as_deref().is_some_and(|said| words.any(|word| text::same(said, word)))
+    }
+
     /// What is said in place of an answer that is not there in time, if the follower expects one at all.
     pub fn late_reply(&self, message: &Message) -> &CheckedReply {
         if expects_answer(message) { &self.late_reply } else { &CheckedReply::SILENCE }

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads the file and everything it points to, and reports every problem at once; it never stops at the first.
 
+mod allow;
 pub mod pattern;
 pub mod problems;
 mod replies;
@@ -23,6 +24,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::allow::Allow;
 pub use self::values::{Files, Origins, Print, Secrets, read_bounded};
 use self::{
     problems::{Problem, Problems, SourceId},
@@ -144,6 +146,8 @@ pub struct Plugin {
     pub config: Arc<BTreeMap<String, String>>,
     /// Bounds on each of its runs.
     pub limits: Limits,
+    /// What of the outside it may reach.
+    pub allow: Arc<Allow>,
 }
 
 /// `[plugins.NAME.limits]`.
@@ -596,9 +600,11 @@ impl Reader<'_, '_> {
             Some(table) => self.limits(table),
             None => Limits { time: limits::PLUGIN_TIME, memory: limits::PLUGIN_MEMORY },
         };
+        let allow = table.take("allow").and_then(|entry| self.table(entry, "`allow`"));
+        let allow = allow.map_or_else(Allow::default, |table| allow::allow(table, self.problems));
         table.finish("a plugin", self.problems);
         let (span, wasm) = wasm?;
-        Some(Plugin { span, wasm, sha256, build, config: Arc::new(config), limits })
+        Some(Plugin { span, wasm, sha256, build, config: Arc::new(config), limits, allow: Arc::new(allow) })
     }
 
     fn plugin_config(&mut self, entry: Entry<'_>) -> BTreeMap<String, String> {

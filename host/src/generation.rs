@@ -15,7 +15,7 @@ use crate::{
         rule::{Action, FixedReply, Rule},
     },
     limits,
-    plugin::{Plugin, Runtime},
+    plugin::{Plugin, Runtime, Settings},
     router::{Router, capture_names, placeholders},
 };
 
@@ -113,9 +113,7 @@ impl Generation {
                         goes_on: before.is_some(),
                     });
                     match before {
-                        Some(before) => {
-                            Slot::Ready(Arc::new(before.reconfigured(wanted.limits, wanted.config.clone())))
-                        }
+                        Some(before) => Slot::Ready(Arc::new(before.reconfigured(settings(wanted)))),
                         None => Slot::Broken(why.into()),
                     }
                 }
@@ -149,6 +147,10 @@ impl Generation {
     }
 }
 
+fn settings(plugin: &config::Plugin) -> Settings {
+    Settings { limits: plugin.limits, config: plugin.config.clone(), allow: plugin.allow.clone() }
+}
+
 fn load_plugin(
     name: &Arc<str>,
     wanted: &config::Plugin,
@@ -174,9 +176,9 @@ fn load_plugin(
         && before.digest() == digest
         && before.fits(runtime, wanted.limits.memory)
     {
-        return Ok(before.reconfigured(wanted.limits, wanted.config.clone()));
+        return Ok(before.reconfigured(settings(wanted)));
     }
-    Plugin::compile(runtime, name.clone(), &bytes, wanted.limits, wanted.config.clone())
+    Plugin::compile(runtime, name.clone(), &bytes, settings(wanted))
         .map_err(|why| format!("`{file}` cannot be used: {why}"))
 }
 

@@ -77,8 +77,11 @@ pub const PLUGIN_CALL: usize = 4 << 20;
 /// Random bytes that a plugin may ask for in one call: the host makes them without a pause.
 pub const PLUGIN_RANDOM: u64 = 64 << 10;
 
-/// How long a message waits for its turn when too many calls of a plugin are under way.
-pub const PLUGIN_QUEUE: Duration = Duration::from_secs(1);
+/// How long a message waits when too many calls of its plugin are under way: WeChat waits 14 seconds in all.
+pub const PLUGIN_QUEUE: Duration = Duration::from_secs(10);
+
+/// The same for a message that was given an interim answer, and so has time.
+pub const PLUGIN_QUEUE_LATE: Duration = Duration::from_secs(600);
 
 /// Log lines and lines of output of a plugin that are passed on for one message.
 pub const PLUGIN_LINES: usize = 100;

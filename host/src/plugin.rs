@@ -5,7 +5,9 @@
 //! wasmtime is named only here.
 
 mod bindings;
+mod breaker;
 mod config;
+mod contract;
 mod conversation;
 mod engine;
 mod http;
@@ -13,6 +15,7 @@ mod log;
 mod output;
 mod run;
 mod store;
+mod wasi_http;
 mod wechat;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -21,9 +24,14 @@ use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 pub use self::engine::Runtime;
-use self::{engine::Class, run::Run};
+use self::{
+    breaker::{Breaker, Change},
+    engine::Class,
+    run::Run,
+};
 use crate::{
-    config::Limits,
+    config::{Allow, Limits},
+    limits,
     store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
 };
@@ -31,9 +39,19 @@ use crate::{
 /// A component that is compiled, checked and ready to be called.
 pub struct Plugin {
     name: Arc<str>,
-    limits: Limits,
-    config: Arc<BTreeMap<String, String>>,
+    settings: Settings,
     compiled: Arc<Compiled>,
+}
+
+/// What `bots.toml` says of a plugin's runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bounds on each of them.
+    pub limits: Limits,
+    /// What its `config` import gives.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// What of the outside it may reach.
+    pub allow: Arc<Allow>,
 }
 
 /// What does not depend on the plugin's configuration.
@@ -45,6 +63,7 @@ struct Compiled {
     memories: u32,
     /// Bounds the calls at one time.
     share: Semaphore,
+    breaker: Breaker,
 }
 
 /// What one message reads and writes, shared with the plugin that answers it; only one of them uses it at a time.
@@ -91,28 +110,23 @@ impl fmt::Display for Failure {
 impl Plugin {
     /// Compiles a component and checks that it is a plugin; this takes a core for up to seconds. The error says in words what is
     /// wrong with it.
-    pub fn compile(
-        runtime: &Runtime,
-        name: Arc<str>,
-        component: &[u8],
-        limits: Limits,
-        config: Arc<BTreeMap<String, String>>,
-    ) -> Result<Self, String> {
-        let class = runtime.class(limits.memory);
+    pub fn compile(runtime: &Runtime, name: Arc<str>, component: &[u8], settings: Settings) -> Result<Self, String> {
+        let class = runtime.class(settings.limits.memory);
         let digest = Self::digest_of(component);
-        let (pre, memories) = class.load(component, limits.memory)?;
+        let (pre, memories) = class.load(component, settings.limits.memory)?;
         let share = Semaphore::new(class.share());
-        Ok(Self { name, limits, config, compiled: Arc::new(Compiled { digest, pre, class, memories, share }) })
+        let compiled = Compiled { digest, pre, class, memories, share, breaker: Breaker::default() };
+        Ok(Self { name, settings, compiled: Arc::new(compiled) })
     }
 
-    /// The same code under other limits and with another configuration.
-    pub fn reconfigured(&self, limits: Limits, config: Arc<BTreeMap<String, String>>) -> Self {
-        Self { name: self.name.clone(), limits, config, compiled: self.compiled.clone() }
+    /// The same code with other settings.
+    pub fn reconfigured(&self, settings: Settings) -> Self {
+        Self { name: self.name.clone(), settings, compiled: self.compiled.clone() }
     }
 
     /// Whether the code as it is compiled can run within this much memory.
     pub fn fits(&self, runtime: &Runtime, memory: u64) -> bool {
-        Arc::ptr_eq(&self.compiled.class, &runtime.class(memory)) && memory >= self.limits.memory
+        Arc::ptr_eq(&self.compiled.class, &runtime.class(memory)) && memory >= self.settings.limits.memory
     }
 
     /// Identifies a component's content: its SHA-256 digest in lower-case hex.
@@ -144,6 +158,11 @@ impl Plugin {
         captures: &[Field],
         work: &SharedWork,
     ) -> Result<Answer, Failure> {
+        let clock = &self.compiled.class.host().world.clock;
+        if let Err(left) = self.compiled.breaker.admit(clock.monotonic()) {
+            let left = humantime::format_duration(Duration::from_secs(left.as_secs() + 1));
+            return Err(Failure::Unavailable(format!("it kept failing; it is tried again in {left}")));
+        }
         work.lock().await.begin_step(&self.name);
         let answered = self
             .in_time(Some(work.clone()), async |store| {
@@ -158,6 +177,16 @@ impl Plugin {
                 Err(text) => Err(Failure::Error(run::bounded(&text))),
             });
         work.lock().await.end_step(matches!(answered, Ok(Answer::Reply(_))));
+        // An error that it returns is its own way of saying no, and a busy pool is none of its doing.
+        let failed = matches!(answered, Err(Failure::Trap { .. } | Failure::Time(_)));
+        match self.compiled.breaker.note(failed, &message.sender, clock.monotonic()) {
+            Change::Nothing => {}
+            Change::Opened(pause) => {
+                let pause = humantime::format_duration(pause);
+                tracing::error!(plugin = &*self.name, "the plugin keeps failing and is not called for {pause}");
+            }
+            Change::Closed => tracing::info!(plugin = &*self.name, "the plugin answers again"),
+        }
         answered
     }
 
@@ -168,16 +197,20 @@ impl Plugin {
         run: impl AsyncFnOnce(&mut Store<Run>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         let Compiled { class, share, memories, .. } = &*self.compiled;
-        let _permits = class.acquire(share, *memories).await?;
-        let mut store = class.store(Run::new(class.host(), &self.name, self.config.clone(), work, self.limits.memory));
+        let patience = match &work {
+            Some(work) => work.lock().await.queue(),
+            None => limits::PLUGIN_QUEUE,
+        };
+        let _permits = class.acquire(share, *memories, patience).await?;
+        let mut store = class.store(Run::new(class.host(), &self.name, &self.settings, work));
         let _running = class.running();
-        let done = tokio::time::timeout(self.limits.time, run(&mut store)).await;
+        let done = tokio::time::timeout(self.settings.limits.time, run(&mut store)).await;
         let run = store.data_mut();
         run.finish();
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(run.failure(&error)),
-            Err(_) => Err(Failure::Time(self.limits.time)),
+            Err(_) => Err(Failure::Time(self.settings.limits.time)),
         }
     }
 }

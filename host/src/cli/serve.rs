@@ -43,7 +43,7 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
         let inbox = Arc::new(Inbox::new(store, world.clone()));
         let generation = reloader.current();
         let bot = |name: &str| generation.bots().find(|(_, bot)| *bot.name == *name).map(|(_, bot)| bot.clone());
-        inbox.resume(bot).await.context("cannot read the pending messages")?;
+        inbox.resume(bot).await;
         let webhook = Arc::new(Webhook::new(reloader, inbox, world));
         let all_done = server::serve(listener, webhook, settings.connections, stop).await;
         watch.abort();

@@ -60,17 +60,25 @@ pub(super) enum Format {
 pub(super) fn state(path: &Path, action: &Action) -> Result<(), Refused> {
     let (config, ..) = routed(load_config_quietly(path)?)?;
     let store = SqliteStore::open_read_only(&config.server.state).context("cannot open the state (`server.state`)")?;
-    match action {
-        Action::List { filter } => list(&store, filter, &mut io::stdout().lock())?,
-        Action::Export { filter, format, output: None } => export(&store, filter, *format, &mut io::stdout().lock())?,
+    let done = match action {
+        Action::List { filter } => list(&store, filter, &mut io::stdout().lock()),
+        Action::Export { filter, format, output: None } => export(&store, filter, *format, &mut io::stdout().lock()),
         Action::Export { filter, format, output: Some(path) } => {
             let file = File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
             let mut file = BufWriter::new(file);
-            export(&store, filter, *format, &mut file)?;
-            file.flush().with_context(|| format!("cannot write `{}`", path.display()))?;
+            let written = export(&store, filter, *format, &mut file);
+            written.and_then(|()| file.flush().with_context(|| format!("cannot write `{}`", path.display())))
         }
+    };
+    match done {
+        // Whoever reads our output has seen enough, as `head` does.
+        Err(error) if error.root_cause().downcast_ref::<io::Error>().is_some_and(is_broken_pipe) => Ok(()),
+        done => Ok(done?),
     }
-    Ok(())
+}
+
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 fn list(store: &SqliteStore, filter: &Filter, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -115,22 +123,30 @@ fn export_csv(store: &SqliteStore, filter: &Filter, out: &mut dyn Write) -> anyh
         }
         Ok(())
     })?;
-    if has_others {
-        columns.push("value".into());
-    }
     // Spreadsheets take a file without this mark for one in the system's old encoding.
     out.write_all("\u{feff}".as_bytes())?;
     let mut table = csv::Writer::from_writer(out);
-    table.write_record(["bot", "plugin", "key"].into_iter().chain(columns.iter().map(String::as_str)))?;
+    // A field of a value may have the name of a column of ours.
+    let heading = |name: &String| {
+        if ["bot", "plugin", "key", "value"].contains(&name.as_str()) {
+            format!("value.{name}")
+        } else {
+            harmless(name)
+        }
+    };
+    let mut headings: Vec<String> = ["bot", "plugin", "key"].map(str::to_owned).into();
+    headings.extend(columns.iter().map(heading));
+    headings.extend(has_others.then(|| "value".to_owned()));
+    table.write_record(&headings)?;
     each(store, filter, |entry| {
         let mut row = vec![entry.scope.bot.to_string(), entry.scope.plugin.to_string(), harmless(&entry.key)];
         let object = object(&entry);
         for column in &columns {
-            row.push(match &object {
-                Some(object) => object.get(column).map_or_else(String::new, cell),
-                None if column == "value" => harmless(&String::from_utf8_lossy(&entry.value)),
-                None => String::new(),
-            });
+            row.push(object.as_ref().and_then(|object| object.get(column)).map_or_else(String::new, cell));
+        }
+        if has_others {
+            let other = object.is_none().then(|| harmless(&String::from_utf8_lossy(&entry.value)));
+            row.push(other.unwrap_or_default());
         }
         table.write_record(&row)?;
         Ok(())

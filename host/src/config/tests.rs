@@ -97,6 +97,15 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         ),
         &[],
     );
+    let allow = |text: &str| {
+        format!("{BOT}[[bots.a.rules]]\nplugin = \"p\"\n[plugins.p]\nwasm = \"p.wasm\"\nallow = {{ {text} }}\n")
+    };
+    add("allow", &allow("http = [\"https://api.example.com\"], wechat = \"/cv/ocr/comm\""), &[]);
+    add(
+        "allow what is nothing",
+        &allow("http = [\"api.example.com\", \"https://a/b\"], wechat = \"cv\", tcp = \"x\""),
+        &[],
+    );
     add("state that is no file", &format!("{BOT}[server]\nstate = \"redis://localhost\"\n"), &[]);
     add("reply that is too long", &rule(&format!("reply = \"{}\"", "a".repeat(2049))), &[]);
     add("empty random", &rule("reply = { random = [] }"), &[]);

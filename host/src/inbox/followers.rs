@@ -18,6 +18,8 @@ type Follower = (Arc<str>, Arc<str>);
 #[derive(Default)]
 struct Line {
     lock: Arc<tokio::sync::Mutex<()>>,
+    /// For the late ones.
+    lane: Arc<tokio::sync::Mutex<()>>,
     messages: usize,
     late: usize,
 }
@@ -40,12 +42,21 @@ pub(super) struct Late(Place);
 impl Followers {
     /// Waits until all messages of the follower that arrived before are answered.
     pub(super) async fn turn(&self, bot: &Arc<str>, openid: &str) -> Turn {
+        self.wait(bot, openid, |line| &line.lock).await
+    }
+
+    /// Waits until the follower's late messages that came to this point before are done.
+    pub(super) async fn lane(&self, bot: &Arc<str>, openid: &str) -> Turn {
+        self.wait(bot, openid, |line| &line.lane).await
+    }
+
+    async fn wait(&self, bot: &Arc<str>, openid: &str, which: impl Fn(&Line) -> &Arc<tokio::sync::Mutex<()>>) -> Turn {
         let follower: Follower = (bot.clone(), openid.into());
         let lock = {
             let mut lines = lock(&self.0);
             let line = lines.entry(follower.clone()).or_default();
             line.messages += 1;
-            line.lock.clone()
+            which(line).clone()
         };
         let mut turn = Turn { held: None, _place: Place { lines: self.0.clone(), follower } };
         turn.held = Some(lock.lock_owned().await);
@@ -62,9 +73,9 @@ impl Followers {
         Late(Place { lines: self.0.clone(), follower })
     }
 
-    /// Whether the follower waits for a late answer.
-    pub(super) fn awaits(&self, bot: &Arc<str>, openid: &str) -> bool {
-        lock(&self.0).get(&(bot.clone(), openid.into())).is_some_and(|line| line.late > 0)
+    /// Whether the follower waits for more than so many late answers.
+    pub(super) fn awaits(&self, bot: &Arc<str>, openid: &str, known: usize) -> bool {
+        lock(&self.0).get(&(bot.clone(), openid.into())).is_some_and(|line| line.late > known)
     }
 }
 

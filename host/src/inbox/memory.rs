@@ -91,6 +91,11 @@ impl Memory {
         }
     }
 
+    /// Forgets a message that is under way, so that its next delivery begins anew.
+    pub(super) fn forget(&self, key: MessageKey) {
+        self.shard(key).messages.remove(&key);
+    }
+
     fn shard(&self, key: MessageKey) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[usize::from(key.0[0]) % SHARDS];
         // Nothing that holds the lock can panic half way through a change.

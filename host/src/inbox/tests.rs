@@ -33,7 +33,7 @@ fn a_retry_has_the_key_of_the_first_delivery_and_nothing_else_has() {
         key("bot", &event("CLICK", "a")),
         key("bot", &event("CLICK", "b")),
         key("bot", &event("VIEW", "a")),
-        late_key(first),
+        run::late_key(first),
     ];
     for (n, other) in others.iter().enumerate() {
         assert_ne!(*other, first, "{n}");

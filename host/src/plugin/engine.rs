@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -17,6 +18,7 @@ use wasmtime::{
 use super::{
     Failure,
     bindings::{self, Plugin as World, PluginPre},
+    contract,
     run::Run,
 };
 use crate::{clock, limits};
@@ -93,6 +95,7 @@ impl Class {
     fn new(engine: Engine, memories: u32, host: &Host, ticker: &Arc<Ticker>) -> anyhow::Result<Self> {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(unusable)?;
         World::add_to_linker::<Run, HasSelf<Run>>(&mut linker, |run| run).map_err(unusable)?;
         Ok(Self {
             engine,
@@ -130,13 +133,16 @@ impl Class {
         if memories > self.memories {
             return Err(format!("it has {memories} memories; at most {} are supported", self.memories));
         }
-        let pre = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(|error| format!("it imports what mynah does not offer: {error:#}"))?;
-        let pre = bindings::PluginPre::new(pre).map_err(|error| {
-            format!("it is no plugin of mynah: it does not export `mynah:bot/handler@0.1.0` as it should ({error:#})")
-        })?;
+        let contract = component.component_type();
+        let imports = contract.imports(&self.engine).map(|(name, _)| name);
+        let exports = contract.exports(&self.engine).map(|(name, _)| name);
+        if let Some(problem) = contract::problem(imports, exports) {
+            return Err(problem);
+        }
+        // Names fit, so what is left are types: of a contract that was changed by hand.
+        let unfit = |error: wasmtime::Error| format!("it does not keep the contract: {error:#}");
+        let pre = self.linker.instantiate_pre(&component).map_err(unfit)?;
+        let pre = bindings::PluginPre::new(pre).map_err(unfit)?;
         Ok((pre, memories))
     }
 
@@ -174,13 +180,14 @@ impl Class {
         &'a self,
         share: &'a Semaphore,
         memories: u32,
+        patience: Duration,
     ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), Failure> {
         let both = async {
             // A plugin with more memories than its share runs alone.
             let own = share.acquire_many(memories.min(self.share() as u32)).await.ok()?;
             Some((own, self.permits.acquire_many(memories).await.ok()?))
         };
-        match tokio::time::timeout(limits::PLUGIN_QUEUE, both).await {
+        match tokio::time::timeout(patience, both).await {
             Ok(Some(permits)) => Ok(permits),
             Ok(None) => Err(Failure::Unavailable("the server is stopping".into())),
             Err(_) => Err(Failure::Unavailable("too many calls are under way".into())),
@@ -223,11 +230,14 @@ fn common_config() -> Config {
 /// The pool's engine and how many memories it has; the largest that the system's bound on address space lets us reserve.
 fn pool() -> (Engine, u32) {
     let mut memories = POOL_MEMORIES;
+    let mut halved = false;
     while memories >= POOL_MEMORIES_MIN {
         match Engine::new(&pool_config(memories)) {
+            // Where it had to be made smaller, half of what fits is left for everything else.
+            Ok(_) if memories < POOL_MEMORIES && !halved => halved = true,
             Ok(engine) => {
                 let slot_mib = limits::PLUGIN_MEMORY >> 20;
-                tracing::debug!(memories, slot_mib, "plugins' memories come from a pool");
+                tracing::info!(memories, slot_mib, "plugins' memories come from a pool");
                 return (engine, memories);
             }
             Err(error) => tracing::debug!(memories, "the pool does not fit: {error:#}"),

@@ -6,9 +6,12 @@ use tokio::sync::OwnedMutexGuard;
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
-use super::{Answer, Failure, bindings::mynah::bot::types, engine::Host, output::Output};
+use super::{
+    Answer, Failure, Settings, bindings::mynah::bot::types, engine::Host, output::Output, wasi_http::WasiHttp,
+};
 use crate::{
     clock::{Clock, Randomness},
+    config::Allow,
     limits,
     plugin::SharedWork,
     store::work::{Refusal, Work},
@@ -25,21 +28,17 @@ pub(super) struct Run {
     pub(super) log_room: (usize, usize),
     /// Log lines that were not.
     pub(super) log_cut: u64,
+    pub(super) allow: Arc<Allow>,
     stdout: Output,
     stderr: Output,
     wasi: WasiCtx,
+    wasi_http: WasiHttp,
     table: ResourceTable,
     limits: Bounds,
 }
 
 impl Run {
-    pub(super) fn new(
-        host: &Host,
-        plugin: &Arc<str>,
-        config: Arc<BTreeMap<String, String>>,
-        work: Option<SharedWork>,
-        memory: u64,
-    ) -> Self {
+    pub(super) fn new(host: &Host, plugin: &Arc<str>, settings: &Settings, work: Option<SharedWork>) -> Self {
         let (stdout, stderr) = (Output::default(), Output::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::PLUGIN_RESOURCES);
@@ -61,20 +60,26 @@ impl Run {
             .build();
         Self {
             plugin: plugin.clone(),
-            config,
+            config: settings.config.clone(),
             work,
             log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
             log_cut: 0,
+            allow: settings.allow.clone(),
             stdout,
             stderr,
             wasi,
+            wasi_http: WasiHttp::new(plugin),
             table,
-            limits: Bounds::new(memory),
+            limits: Bounds::new(settings.limits.memory),
         }
     }
 
     pub(super) fn limits(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limits
+    }
+
+    pub(super) fn wasi_http(&mut self) -> (&mut WasiHttp, &mut ResourceTable) {
+        (&mut self.wasi_http, &mut self.table)
     }
 
     /// Passes on what the plugin printed, and says what was cut.
@@ -191,6 +196,11 @@ impl WasiView for Run {
 }
 
 impl types::Host for Run {}
+
+/// The error of what `bots.toml` does not allow.
+pub(super) fn not_granted(message: String) -> types::Error {
+    types::Error { code: "not-granted".into(), message }
+}
 
 /// The error of an interface that this version of the host does not have yet.
 pub(super) fn unavailable(interface: &str) -> types::Error {

@@ -19,7 +19,10 @@ const FORMAT: u8 = 1;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {
     conversation: Option<Conversation>,
+    /// Answers that came late.
     kept: VecDeque<Reply>,
+    /// What is left of the last long text.
+    pages: VecDeque<Reply>,
     /// When the kept replies are forgotten, in seconds since the Unix epoch.
     kept_until: u64,
 }
@@ -52,13 +55,13 @@ impl Follower {
 
     /// Whether there is nothing to record.
     pub fn is_empty(&self) -> bool {
-        self.conversation.is_none() && self.kept.is_empty()
+        self.conversation.is_none() && self.kept.is_empty() && self.pages.is_empty()
     }
 
     /// When there is nothing left of it.
     pub fn expires(&self) -> Duration {
         let conversation = self.conversation.as_ref().map_or(0, |conversation| conversation.until);
-        let kept = if self.kept.is_empty() { 0 } else { self.kept_until };
+        let kept = if self.kept.is_empty() && self.pages.is_empty() { 0 } else { self.kept_until };
         Duration::from_secs(conversation.max(kept))
     }
 
@@ -69,6 +72,7 @@ impl Follower {
         }
         if self.kept_until <= now.as_secs() {
             self.kept.clear();
+            self.pages.clear();
         }
     }
 
@@ -82,7 +86,14 @@ impl Follower {
         self.conversation = conversation;
     }
 
-    /// Keeps replies until they are asked for.
+    /// Keeps the further pages of a text until they are asked for; those of an earlier one are given up.
+    pub fn keep_pages(&mut self, pages: Vec<Reply>, now: Duration) {
+        self.pages = pages.into();
+        self.pages.truncate(KEPT);
+        self.kept_until = (now + KEPT_FOR).as_secs();
+    }
+
+    /// Keeps answers that came late until they are asked for.
     pub fn keep(&mut self, replies: impl IntoIterator<Item = Reply>, now: Duration) {
         self.kept.extend(replies);
         while self.kept.len() > KEPT {
@@ -91,9 +102,9 @@ impl Follower {
         self.kept_until = (now + KEPT_FOR).as_secs();
     }
 
-    /// Takes the next kept reply.
+    /// Takes the next kept reply: late answers first.
     pub fn take_kept(&mut self) -> Option<Reply> {
-        self.kept.pop_front()
+        self.kept.pop_front().or_else(|| self.pages.pop_front())
     }
 }
 

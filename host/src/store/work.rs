@@ -1,12 +1,16 @@
 //! The unit of work of one message: everything it reads and writes, until all of it is committed together with its answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Access, Commit, FollowerChange, FollowerStep, MessageKey, PendingStep, Scope, Store, StoreError, Version,
     follower::{Conversation, Follower},
 };
-use crate::wechat::reply::Reply;
+use crate::{limits, wechat::reply::Reply};
 
 /// Bytes of a plugin's key.
 pub const KEY: usize = 512;
@@ -56,6 +60,10 @@ pub struct Work {
     operations: u32,
     /// Whether an answer that came too late for its message is still being made.
     awaiting: bool,
+    /// How long its plugins may wait to be called.
+    queue: Duration,
+    /// The conversation as it was read, to tell whether it went on meanwhile.
+    conversation_read: Option<Conversation>,
 }
 
 /// What one plugin does: kept when it answers, dropped when it passes or fails.
@@ -77,6 +85,7 @@ impl Work {
         now: Duration,
     ) -> Result<Self, StoreError> {
         let (follower, follower_version) = read_follower(&*store, &bot, &openid, now).await?;
+        let conversation_read = follower.conversation().cloned();
         Ok(Self {
             store,
             bot,
@@ -89,12 +98,29 @@ impl Work {
             step: None,
             operations: 0,
             awaiting: false,
+            queue: limits::PLUGIN_QUEUE,
+            conversation_read,
         })
     }
 
     /// Says whether the follower waits for a late answer.
     pub fn set_awaiting(&mut self, awaiting: bool) {
         self.awaiting = awaiting;
+    }
+
+    /// Says how long its plugins may wait to be called.
+    pub fn set_queue(&mut self, queue: Duration) {
+        self.queue = queue;
+    }
+
+    /// How long its plugins may wait to be called.
+    pub fn queue(&self) -> Duration {
+        self.queue
+    }
+
+    /// The scopes that it has read or written, in order.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.keys()
     }
 
     /// Whether the follower waits for a late answer.
@@ -113,11 +139,11 @@ impl Work {
         change(&mut self.follower)
     }
 
-    /// Keeps replies until the follower asks for them.
-    pub fn keep(&mut self, replies: Vec<Reply>) {
-        if !replies.is_empty() {
+    /// Keeps the further pages of a text until the follower asks for them.
+    pub fn keep_pages(&mut self, pages: Vec<Reply>) {
+        if !pages.is_empty() {
             let now = self.now;
-            self.change_follower(|follower| follower.keep(replies, now));
+            self.change_follower(|follower| follower.keep_pages(pages, now));
         }
     }
 
@@ -172,17 +198,23 @@ impl Work {
     }
 
     /// Everything as the commit of a run that ends `pending` long after its message was given an interim answer. The follower may
-    /// have gone on meanwhile, so the record is read anew, and what the run changed of the conversation is done to that.
+    /// have gone on meanwhile, so the record is read anew; what the run did to a conversation that went on is dropped.
     pub async fn late_commit(
         &self,
         message: MessageKey,
-        pending: MessageKey,
+        pending: Option<MessageKey>,
         replies: Vec<Reply>,
         now: Duration,
     ) -> Result<Commit, StoreError> {
         let (mut follower, read) = read_follower(&*self.store, &self.bot, &self.openid, now).await?;
         if self.follower_changed {
-            follower.set_conversation(self.follower.conversation().cloned());
+            if follower.conversation() == self.conversation_read.as_ref() {
+                follower.set_conversation(self.follower.conversation().cloned());
+            } else {
+                tracing::warn!(
+                    "the conversation went on while the answer was late; what the late run did to it is dropped"
+                );
+            }
         }
         if !replies.is_empty() {
             follower.keep(replies, now);
@@ -191,7 +223,7 @@ impl Work {
         commit.follower =
             Some(FollowerStep { bot: self.bot.clone(), openid: self.openid.clone(), read, change: change(&follower) });
         commit.scopes = self.scopes.clone();
-        commit.pending = Some(PendingStep::End(pending));
+        commit.pending = pending.map(PendingStep::End);
         Ok(commit)
     }
 
@@ -263,17 +295,25 @@ impl Work {
                 .iter()
                 .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after))
         };
-        let deleted = own().filter(|(_, value)| value.is_none()).count();
-        let read = self.store.list(&step.scope, prefix, after, limit + deleted).await.map_err(unavailable)?;
-        let mut keys: std::collections::BTreeSet<String> = read.value.into_iter().collect();
-        for (key, value) in own() {
-            if value.is_some() {
-                keys.insert(key.clone());
-            } else {
-                keys.remove(key);
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        let mut from = after.map(str::to_owned);
+        let version = loop {
+            let read = self.store.list(&step.scope, prefix, from.as_deref(), limit).await.map_err(unavailable)?;
+            // Where this message has deleted keys, more have to be read to fill the list.
+            let more = read.value.len() == limit && limit > 0;
+            from = read.value.last().cloned().or(from);
+            keys.extend(read.value.into_iter().filter(|key| !matches!(step.writes.get(key), Some(None))));
+            if !more || keys.len() >= limit {
+                break read.version;
             }
-        }
-        self.scopes.entry(step.scope.clone()).or_default().lists.insert(read.version);
+        };
+        // Keys that this message has made belong among them, but only those before the last that was read stand in order.
+        let whole = keys.len() < limit;
+        let last = keys.last().cloned();
+        let made =
+            own().filter(|(key, value)| value.is_some() && (whole || last.as_ref().is_none_or(|last| *key < last)));
+        keys.extend(made.map(|(key, _)| key.clone()));
+        self.scopes.entry(step.scope.clone()).or_default().lists.insert(version);
         Ok(keys.into_iter().take(limit).collect())
     }
 

@@ -221,6 +221,12 @@ impl Server {
         content(&self.text(text))
     }
 
+    /// The same as another follower.
+    pub(crate) fn answer_to(&self, follower: &str, text: &str) -> String {
+        let body = envelope(&format!("<MsgType>text</MsgType><Content><![CDATA[{text}]]></Content><MsgId>1</MsgId>"));
+        content(&post(&self.url(), &body.replace("o_1", follower)).1)
+    }
+
     /// Sends an event with these elements and returns the reply's body.
     pub(crate) fn event(&self, elements: &str) -> String {
         self.message(&format!("<MsgType>event</MsgType>{elements}"))

@@ -3,6 +3,7 @@
 mod command_line;
 mod demo;
 mod harness;
+mod hostile;
 mod http;
 mod interop;
 mod plugins;

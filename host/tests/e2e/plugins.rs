@@ -141,7 +141,7 @@ fn a_plugin_sees_its_configuration_and_nothing_of_the_host() {
     assert_eq!(server.answer("env"), "TZ=Asia/Shanghai;");
     assert!(server.answer("files").starts_with("Err("));
     assert!(server.answer(&format!("connect {}", server.address())).starts_with("Err("));
-    assert_eq!(server.answer("imports"), "fine fine unavailable unavailable");
+    assert_eq!(server.answer("imports"), "fine fine not-granted not-granted");
     assert_ne!(server.answer("random"), server.answer("random"));
 }
 
@@ -168,7 +168,7 @@ fn a_file_that_is_no_plugin_is_explained_and_the_others_go_on() {
         "it is a core WebAssembly module, not a component",
         "the file is empty",
         "it is not WebAssembly",
-        "it does not export `mynah:bot/handler@0.1.0`",
+        "it exports no handler, `mynah:bot/handler@0.1.0`: it exports nothing",
         "cannot read",
     ] {
         assert!(log.contains(words), "{words}:\n{log}");

@@ -13,7 +13,8 @@ use std::{
 
 use super::harness::*;
 
-const RULES: &str = "[[bots.test.rules]]\nkeyword = \"fixed\"\nreply = \"a fixed reply\"\n\
+const RULES: &str = "[[bots.test.rules]]\nkeyword = \"count elsewhere\"\nplugin = \"other\"\n\
+                     [[bots.test.rules]]\nkeyword = \"fixed\"\nreply = \"a fixed reply\"\n\
                      [[bots.test.rules]]\nevent = \"*\"\nreply = \"an event\"\n\
                      [[bots.test.rules]]\nprefix = \"other \"\nplugin = \"other\"\n\
                      [[bots.test.rules]]\nplugin = \"probe\"\n\
@@ -168,6 +169,51 @@ fn overtaken_messages_run_again_and_no_increment_is_lost() {
         tasks.into_iter().map(|task| task.join().expect("answered")).collect()
     });
     assert_eq!(sums.iter().copied().collect::<BTreeSet<_>>(), (1..=100).collect());
+}
+
+#[test]
+fn slow_messages_that_overtake_each_other_are_all_answered_and_hold_up_nobody_else() {
+    let server = server();
+    thread::scope(|scope| {
+        let slow: Vec<_> = (0..6)
+            .map(|n| {
+                let server = &server;
+                scope.spawn(move || say(server, &format!("f{n}"), "set-and-sleep 700"))
+            })
+            .collect();
+        // All of them have read the counter, and one has been overtaken and runs alone.
+        server.wait_for_log_times("going to sleep", 7);
+        for n in 1..=5 {
+            assert_eq!(say(&server, "bystander", "count elsewhere"), n.to_string());
+        }
+        assert!(slow.iter().any(|slow| !slow.is_finished()));
+        let sums: BTreeSet<String> = slow.into_iter().map(|slow| slow.join().expect("answered")).collect();
+        assert_eq!(sums, (1..=6).map(|n| format!("slept {n}")).collect());
+    });
+}
+
+#[test]
+fn a_late_message_that_is_overtaken_runs_again_and_its_answer_is_kept() {
+    let server = server();
+    let body = sent_at("a", 1, "set-and-sleep 6000", now() - 13);
+    assert!(content(&post(&server.url(), &body).1).contains("继续"));
+    assert_eq!(say(&server, "b", "count slept"), "1");
+    server.wait_for_log("the answer came late and is kept");
+    assert_eq!(say(&server, "a", "继续"), "slept 2");
+    assert_eq!(say(&server, "b", "get slept"), "=2");
+}
+
+#[test]
+fn a_late_message_does_not_bring_back_a_conversation_that_was_left() {
+    let server = server();
+    assert_eq!(say(&server, "a", "remember 600 before"), "remembered");
+    let body = sent_at("a", 1, "remember-slowly 6000", now() - 13);
+    assert!(content(&post(&server.url(), &body).1).contains("继续"));
+    assert_eq!(say(&server, "a", "退出"), "已退出。");
+    server.wait_for_log("what the late run did to it is dropped");
+    server.wait_for_log("the answer came late and is kept");
+    assert_eq!(say(&server, "a", "继续"), "remembered");
+    assert_eq!(say(&server, "a", "recall"), "none");
 }
 
 #[test]
@@ -327,8 +373,8 @@ fn state_is_listed_and_exported_while_the_server_runs_and_after() {
     assert_eq!(state(&["list", "other"]), "");
     assert_eq!(
         state(&["export", "probe", "--prefix", "answers/"]),
-        "{\"bot\":\"test\",\"key\":\"answers/1\",\"plugin\":\"probe\",\"value\":{\"score\":5,\"text\":\"=1+1\"}}\n\
-         {\"bot\":\"test\",\"key\":\"answers/2\",\"plugin\":\"probe\",\"value\":{\"choice\":\"B\",\"score\":7}}\n"
+        "{\"bot\":\"test\",\"plugin\":\"probe\",\"key\":\"answers/1\",\"value\":{\"score\":5,\"text\":\"=1+1\"}}\n\
+         {\"bot\":\"test\",\"plugin\":\"probe\",\"key\":\"answers/2\",\"value\":{\"score\":7,\"choice\":\"B\"}}\n"
     );
     let csv = "\u{feff}bot,plugin,key,score,text,choice,value\ntest,probe,answers/1,5,'=1+1,,\n\
                test,probe,answers/2,7,,B,\ntest,probe,note,,,,plain\n";

@@ -28,7 +28,12 @@
 //!
 //! # Errors
 //!
-//! Every function here fails with code `"unavailable"` on a host that has no conversations.
+//! `"too-large"` for a state over 64 KiB, `"unavailable"` when the host's store fails. A conversation lasts at most 30 days; more is
+//! taken as that.
+//!
+//! The words of the bot's `late`, such as 「继续」, are the host's as well while it keeps an answer for the follower. A run that
+//! took so long that the follower was told to wait may find that the dialogue went on meanwhile; what it does to the dialogue is
+//! then dropped, and its reply is not.
 
 use crate::Error;
 

@@ -1,5 +1,5 @@
-//! HTTP with the hosts that bots.toml allows this plugin: `allow = { http = ["https://…"] }`. This version of the host does not
-//! have it yet: it answers with the code `unavailable`, and does not know `allow`.
+//! HTTP with the hosts that bots.toml allows this plugin: `allow = { http = ["https://…"] }`. This version of the host decides
+//! what is allowed, but sends nothing yet: what is allowed is answered with the code `unavailable`.
 //!
 //! One exchange, read to its end before [`send`] returns. Headers with credentials can stay out of
 //! the plugin: bots.toml may have the host add them on the way out.

@@ -28,8 +28,9 @@
 //!
 //! # Errors
 //!
-//! Every function here fails with code `"too-large"` or `"quota"` beyond the host's bounds, and
-//! with `"unavailable"` on a host that has no store.
+//! `"bad-key"` for an empty key; `"too-large"` for a key over 512 bytes, a value over 1 MiB, or more than 16 MiB for one message;
+//! `"quota"` beyond 256 MiB for the plugin and bot; `"too-many"` after 10,000 operations for one message; `"not-a-number"` from
+//! [`add`] on what is no counter; `"unavailable"` when the host's store fails.
 
 use crate::Error;
 

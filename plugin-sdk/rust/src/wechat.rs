@@ -1,6 +1,6 @@
 //! The WeChat API of the bot's account, for the paths that bots.toml allows this plugin:
-//! `allow = { wechat = ["/cv/ocr/comm"] }`. This version of the host does not have it yet: it answers with the code
-//! `unavailable`, and does not know `allow`.
+//! `allow = { wechat = ["/cv/ocr/comm"] }`. This version of the host decides what is allowed, but calls nothing yet:
+//! what is allowed is answered with the code `unavailable`.
 //!
 //! The host holds the app secret and the access token and adds the token to each call; a plugin
 //! sees neither.

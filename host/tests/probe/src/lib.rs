@@ -40,6 +40,21 @@ fn handle(message: Message) -> Result<Reply, String> {
             }
         }
         "recurse" => Reply::text(recurse(0).to_string()),
+        "huge" => Reply::text("x".repeat(30 << 20)),
+        "forbidden" => Reply::text("a\u{1}b\u{fffe}c"),
+        "calls" => {
+            let mut refused = 0;
+            for _ in 0..rest.parse().map_err(|_| "not a number")? {
+                refused += usize::from(store::get("k").is_err());
+            }
+            Reply::text(format!("{refused} refused"))
+        }
+        "logs" => {
+            for _ in 0..rest.parse().map_err(|_| "not a number")? {
+                log::info!("");
+            }
+            Reply::text("logged")
+        }
         "print" => {
             for n in 0..rest.parse().map_err(|_| "not a number")? {
                 println!("printed line {n}");
@@ -112,6 +127,11 @@ fn handle(message: Message) -> Result<Reply, String> {
             conversation::remember(state, seconds.parse().map_err(|_| "not a number")?).map_err(|error| error.code)?;
             Reply::text("remembered")
         }
+        "remember-slowly" => {
+            std::thread::sleep(Duration::from_millis(rest.parse().map_err(|_| "not a number")?));
+            conversation::remember("late", 600).map_err(|error| error.code)?;
+            Reply::text("remembered")
+        }
         "remember-large" => {
             let state = vec![0; rest.parse().map_err(|_| "not a number")?];
             Reply::text(conversation::remember(state, 60).map_or_else(|error| error.code, |()| "remembered".into()))
@@ -124,6 +144,8 @@ fn handle(message: Message) -> Result<Reply, String> {
             conversation::end().map_err(|error| error.code)?;
             Reply::text("forgotten")
         }
+        "http" => Reply::text(http::send(&http::Request::get(rest)).map_or_else(|error| error.code, |_| "sent".into())),
+        "wechat" => Reply::text(wechat::call(rest, None).unwrap_or_else(|error| error.code)),
         "imports" => {
             let codes = [
                 store::get("k").err().map(|error| error.code),
