@@ -145,7 +145,7 @@ impl Bot {
         };
         // A plugin that was taken out of the configuration leaves its conversations to the rules.
         let (name, _) = self.plugins.get_key_value(owner.as_str())?;
-        match self.call(name, message, &[], work).await {
+        match self.call(name, None, message, &[], work).await {
             Ok(Answer::Reply(reply)) => Some(self.checked(reply, message, None, Some(name.clone()))),
             Ok(Answer::Pass) => None,
             Err(Failed) => Some(self.failure(message, None, Some(name.clone()))),
@@ -184,7 +184,7 @@ impl Bot {
                             return Some(answered);
                         }
                     }
-                    Action::Plugin(name) => match self.call(name, message, captures, work).await {
+                    Action::Plugin(name) => match self.call(name, line, message, captures, work).await {
                         Ok(Answer::Pass) => {}
                         Ok(Answer::Reply(reply)) => {
                             return Some(self.checked(reply, original, line, Some(name.clone())));
@@ -200,29 +200,38 @@ impl Bot {
     async fn call(
         &self,
         name: &Arc<str>,
+        rule: Option<usize>,
         message: &Message,
         captures: &[Field],
         work: &SharedWork,
     ) -> Result<Answer, Failed> {
+        // Of a conversation, no rule calls its plugin.
+        let rule = rule.map_or_else(|| "conversation".to_owned(), |line| format!("line {line}"));
         let plugin = match self.plugins.get(name) {
             Some(Slot::Ready(plugin)) => plugin,
             Some(Slot::Broken(why)) => {
-                tracing::error!(plugin = &**name, "the plugin cannot be called: {why}");
+                tracing::error!(plugin = &**name, rule, "the plugin cannot be called: {why}");
                 return Err(Failed);
             }
             None => {
-                tracing::error!(plugin = &**name, "there is no such plugin");
+                tracing::error!(plugin = &**name, rule, "there is no such plugin");
                 return Err(Failed);
             }
         };
         let start = Instant::now();
         plugin.call(&self.name, message, captures, work).await.map_err(|failure| {
-            let ms = start.elapsed().as_millis();
+            let ms = start.elapsed().as_millis() as u64;
             match &failure {
                 Failure::Trap { backtrace, .. } if !backtrace.is_empty() => {
-                    tracing::error!(plugin = &**name, ms, "the plugin failed: {failure}\n{}", backtrace.trim_end());
+                    tracing::error!(
+                        plugin = &**name,
+                        rule,
+                        ms,
+                        "the plugin failed: {failure}\n{}",
+                        backtrace.trim_end()
+                    );
                 }
-                _ => tracing::error!(plugin = &**name, ms, "the plugin failed: {failure}"),
+                _ => tracing::error!(plugin = &**name, rule, ms, "the plugin failed: {failure}"),
             }
             Failed
         })

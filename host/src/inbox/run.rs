@@ -232,7 +232,7 @@ impl Inbox {
             plugin = answered.plugin.as_deref(),
             failed = answered.failed.then_some(true),
             reply = answered.reply.reply().kind(),
-            ms = start.elapsed().as_millis(),
+            ms = milliseconds(start.elapsed()),
             "answered"
         );
         // Nobody else has it once the run is over.
@@ -371,6 +371,11 @@ impl Inbox {
 /// The key of the commit that ends a pending message: the message's own is taken by its interim answer.
 pub(super) fn late_key(key: MessageKey) -> MessageKey {
     MessageKey(Sha256::new().chain_update(b"late").chain_update(key.0).finalize().into())
+}
+
+/// To a tenth: most answers take less than one.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e4).round() / 10.0
 }
 
 fn no_room(scope: &Scope) {

@@ -157,7 +157,7 @@ impl Server {
         });
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log, folder: None };
         let log = server.wait_for_log("listening on http://");
-        let address = log.split("listening on http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = log.split("listening on http://").nth(1).and_then(|rest| rest.split([' ', '"', '\n']).next());
         let address: SocketAddr = address.expect("an address").parse().expect("an address");
         server.address = SocketAddr::from(([127, 0, 0, 1], address.port()));
         server

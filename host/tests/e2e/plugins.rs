@@ -132,6 +132,30 @@ fn output_goes_to_the_log_within_bounds() {
 }
 
 #[test]
+fn log_lines_are_json_on_request_and_a_failure_says_whose_it_is() {
+    build_plugins();
+    let config = format!(
+        "{LOOPBACK}{BOT}[[bots.test.rules]]\nplugin = \"probe\"\n[plugins.probe]\nwasm = '{}'\n",
+        component("probe")
+    );
+    let folder = Folder::new(&config);
+    let server = Server::start(&folder.config(), &["serve", "--log-format", "json"], &[]);
+    assert_eq!(server.answer("trap"), "sorry");
+    let log = server.wait_for_log("the plugin failed");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let failure =
+        lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains("the plugin failed")));
+    let failure = failure.expect("a line");
+    assert_eq!((&failure["plugin"], &failure["rule"]), (&"probe".into(), &"line 7".into()), "{failure}");
+    assert_eq!((&failure["span"]["bot"], &failure["span"]["id"]), (&"test".into(), &"1".into()), "{failure}");
+    assert!(
+        failure["ms"].is_number() && failure["message"].as_str().is_some_and(|text| text.contains("probe::handle"))
+    );
+    let output = lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains("told to panic")));
+    assert_eq!(output.expect("its last words")["stream"], "stderr");
+}
+
+#[test]
 fn a_plugin_sees_its_configuration_and_nothing_of_the_host() {
     let server = server();
     assert_eq!(server.answer("config a"), "text");

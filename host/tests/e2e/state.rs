@@ -178,7 +178,7 @@ fn slow_messages_that_overtake_each_other_are_all_answered_and_hold_up_nobody_el
         let slow: Vec<_> = (0..6)
             .map(|n| {
                 let server = &server;
-                scope.spawn(move || say(server, &format!("f{n}"), "set-and-sleep 700"))
+                scope.spawn(move || say(server, &format!("f{n}"), "set-and-sleep 1500"))
             })
             .collect();
         // All of them have read the counter, and one has been overtaken and runs alone.
