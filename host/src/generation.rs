@@ -178,8 +178,10 @@ fn load_plugin(
     {
         return Ok(before.reconfigured(settings(wanted)));
     }
-    Plugin::compile(runtime, name.clone(), &bytes, settings(wanted))
-        .map_err(|why| format!("`{file}` cannot be used: {why}"))
+    let start = std::time::Instant::now();
+    let compiled = Plugin::compile(runtime, name.clone(), &bytes, settings(wanted));
+    tracing::debug!(plugin = &**name, ms = start.elapsed().as_millis() as u64, "compiled `{file}`");
+    compiled.map_err(|why| format!("`{file}` cannot be used: {why}"))
 }
 
 fn report_hidden(rules: &[Rule], router: &Router, source: SourceId, problems: &mut Problems) {

@@ -111,9 +111,8 @@ impl Plugin {
     /// Compiles a component and checks that it is a plugin; this takes a core for up to seconds. The error says in words what is
     /// wrong with it.
     pub fn compile(runtime: &Runtime, name: Arc<str>, component: &[u8], settings: Settings) -> Result<Self, String> {
-        let class = runtime.class(settings.limits.memory);
         let digest = Self::digest_of(component);
-        let (pre, memories) = class.load(component, settings.limits.memory)?;
+        let (class, pre, memories) = runtime.load(component, settings.limits.memory)?;
         let share = Semaphore::new(class.share());
         let compiled = Compiled { digest, pre, class, memories, share, breaker: Breaker::default() };
         Ok(Self { name, settings, compiled: Arc::new(compiled) })
@@ -126,7 +125,7 @@ impl Plugin {
 
     /// Whether the code as it is compiled can run within this much memory.
     pub fn fits(&self, runtime: &Runtime, memory: u64) -> bool {
-        Arc::ptr_eq(&self.compiled.class, &runtime.class(memory)) && memory >= self.settings.limits.memory
+        runtime.serves(&self.compiled.class, memory) && memory >= self.settings.limits.memory
     }
 
     /// Identifies a component's content: its SHA-256 digest in lower-case hex.
@@ -206,7 +205,7 @@ impl Plugin {
         let _running = class.running();
         let done = tokio::time::timeout(self.settings.limits.time, run(&mut store)).await;
         let run = store.data_mut();
-        run.finish();
+        run.finish(!matches!(done, Ok(Ok(_))));
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(run.failure(&error)),

@@ -24,8 +24,9 @@ use super::{
 use crate::{clock, limits};
 
 /// Memories in the pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole
-/// of its slot, so that 40 fit with room to spare into the 4 GiB that service managers like to set as a bound.
-const POOL_MEMORIES: u32 = 40;
+/// of its slot. Under the 4 GiB that service managers like to set as a bound, half is left: measured, three large plugins and their
+/// reloads take most of it.
+const POOL_MEMORIES: u32 = 24;
 
 /// The fewest memories that are worth a pool: below, instances are allocated on demand.
 const POOL_MEMORIES_MIN: u32 = 4;
@@ -50,10 +51,11 @@ pub(super) struct Host {
     pub(super) timezone: Arc<str>,
 }
 
-/// Runs plugins: two engines, one for each class of memory.
+/// Runs plugins: two engines, one for each class of memory, and one for components that need more of the component model.
 pub struct Runtime {
     pooled: Arc<Class>,
     large: Arc<Class>,
+    concurrent: Arc<Class>,
     ticker: Arc<Ticker>,
 }
 
@@ -76,11 +78,35 @@ impl Runtime {
         let pooled = Class::new(pool, memories, &host, &ticker)?;
         let large = Engine::new(&large_config()).map_err(unusable)?;
         let large = Class::new(large, LARGE_MEMORIES, &host, &ticker)?;
-        ticker.start(vec![pooled.engine.clone(), large.engine.clone()])?;
-        Ok(Self { pooled: Arc::new(pooled), large: Arc::new(large), ticker })
+        let mut config = large_config();
+        config.concurrency_support(true);
+        let concurrent = Engine::new(&config).map_err(unusable)?;
+        let concurrent = Class::new(concurrent, LARGE_MEMORIES, &host, &ticker)?;
+        ticker.start(vec![pooled.engine.clone(), large.engine.clone(), concurrent.engine.clone()])?;
+        Ok(Self { pooled: Arc::new(pooled), large: Arc::new(large), concurrent: Arc::new(concurrent), ticker })
     }
 
-    pub(super) fn class(&self, memory: u64) -> Arc<Class> {
+    /// Compiles a component with the engine for so much memory, or with the one that has what it needs beside; says which, and how many
+    /// memories it takes.
+    pub(super) fn load(&self, bytes: &[u8], memory: u64) -> Result<(Arc<Class>, PluginPre<Run>, u32), String> {
+        let class = self.class(memory);
+        match class.load(bytes, memory) {
+            Ok((pre, memories)) => Ok((class, pre, memories)),
+            // QuickJS components are sync-typed as all are, and still use a built-in of the async component model.
+            Err(why) if why.contains("component model async") => {
+                let (pre, memories) = self.concurrent.load(bytes, memory)?;
+                Ok((self.concurrent.clone(), pre, memories))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether a class serves plugins with so much memory.
+    pub(super) fn serves(&self, class: &Arc<Class>, memory: u64) -> bool {
+        Arc::ptr_eq(class, &self.class(memory)) || Arc::ptr_eq(class, &self.concurrent)
+    }
+
+    fn class(&self, memory: u64) -> Arc<Class> {
         if memory <= limits::PLUGIN_MEMORY { self.pooled.clone() } else { self.large.clone() }
     }
 }
@@ -112,7 +138,7 @@ impl Class {
     }
 
     /// Compiles a component and resolves its imports; also says how many memories an instance of it takes.
-    pub(super) fn load(&self, bytes: &[u8], memory: u64) -> Result<(PluginPre<Run>, u32), String> {
+    fn load(&self, bytes: &[u8], memory: u64) -> Result<(PluginPre<Run>, u32), String> {
         if let Some(why) = not_a_component(bytes) {
             return Err(why.into());
         }
@@ -221,7 +247,7 @@ fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
 fn common_config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
-    // Costs up to 2 µs a fresh instance and is of use only to async-typed imports, which the contract does not have.
+    // Costs up to 2 µs a fresh instance, and few components need it: see `Runtime::load`.
     config.concurrency_support(false);
     config.wasm_component_model(true);
     config

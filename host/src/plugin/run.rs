@@ -68,7 +68,7 @@ impl Run {
             stdout,
             stderr,
             wasi,
-            wasi_http: WasiHttp::new(plugin),
+            wasi_http: WasiHttp::new(plugin, &settings.allow),
             table,
             limits: Bounds::new(settings.limits.memory),
         }
@@ -82,14 +82,18 @@ impl Run {
         (&mut self.wasi_http, &mut self.table)
     }
 
-    /// Passes on what the plugin printed, and says what was cut.
-    pub(super) fn finish(&mut self) {
+    /// Passes on what the plugin printed, its last words as warnings if it failed, and says what was cut.
+    pub(super) fn finish(&mut self, failed: bool) {
         let plugin = &*self.plugin;
         for (stream, output) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             let (text, cut) = output.take();
             let mut lines = text.lines().filter(|line| !line.trim().is_empty());
             for line in lines.by_ref().take(limits::PLUGIN_LINES) {
-                tracing::info!(target: "plugin", plugin, stream, "{}", printable(line));
+                if failed && stream == "stderr" {
+                    tracing::warn!(target: "plugin", plugin, stream, "{}", printable(line));
+                } else {
+                    tracing::info!(target: "plugin", plugin, stream, "{}", printable(line));
+                }
             }
             let more = lines.count();
             if cut > 0 || more > 0 {

@@ -279,9 +279,9 @@ fn the_demos_plugins_run_in_little_memory() {
     assert!(kib < 512 * 1024, "{kib} KiB");
     drop(server);
     // Less, and the pool is smaller; plugins run all the same.
-    let server = Server::start_in_shell("ulimit -v 2097152; ", &folder.config());
+    let server = Server::start_in_shell("ulimit -v 1572864; ", &folder.config());
     let log = server.wait_for_log("plugins' memories come from a pool");
-    assert!(!log.contains("memories=40"), "{log}");
+    assert!(!log.contains("memories=24"), "{log}");
     // Another follower: the first one is in the middle of the quiz.
     assert_eq!(server.answer_to("o_2", "echo"), "echo");
 }
