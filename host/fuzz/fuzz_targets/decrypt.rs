@@ -2,12 +2,8 @@
 
 #![no_main]
 
-#[path = "../../src/wechat.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub)]
-mod wechat;
-
 use libfuzzer_sys::fuzz_target;
-use wechat::{AesKey, Cipher, WhichKey};
+use mynah::wechat::{AesKey, Cipher, WhichKey};
 
 const KEYS: [&str; 2] = [
     "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",

@@ -2,13 +2,9 @@
 
 #![no_main]
 
-#[path = "../../src/wechat.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub)]
-mod wechat;
-
 use libfuzzer_sys::fuzz_target;
-use wechat::document::{MAX_LEAVES, MAX_NAME};
-use wechat::{Document, Format, Header, Message, Raw, Reply};
+use mynah::wechat::document::{MAX_LEAVES, MAX_NAME};
+use mynah::wechat::{Document, Format, Header, Message, Raw, Reply};
 
 fuzz_target!(|body: &[u8]| {
     let Ok(document) = Document::parse(body) else {
