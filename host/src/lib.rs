@@ -28,9 +28,9 @@
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
 //! | [`secret`], [`limits`], [`clock`], [`text`], [`throttle`] | leaves | – |
 //!
-//! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server`, `webhook` and `plugin::wasi_http`, quick-xml only in
-//! `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to
-//! this table.
+//! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server`, `webhook` and `plugin::wasi_http`,
+//! quick-xml only in `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`],
+//! handed in. `tests/map.rs` holds the code to this table.
 
 pub mod bot;
 pub mod cli;

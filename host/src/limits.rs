@@ -58,7 +58,10 @@ pub const REFUSALS_LOGGED: u32 = 50;
 /// Bytes of all messages that are being read or answered. WeChat's take a few KiB each.
 pub const BYTES_IN_FLIGHT: usize = 64 << 20;
 
-/// Bytes that all memories of a plugin may have are its `limits.memory`; tables and instances are bounded for all alike.
+/// Memories of one plugin: Python's and JavaScript's have up to two. Their bytes together are bounded by `limits.memory`.
+pub const PLUGIN_MEMORIES: usize = 20;
+
+/// Tables of one plugin: Python's and JavaScript's have up to two.
 pub const PLUGIN_TABLES: usize = 20;
 
 /// Elements of all tables of a plugin: components of the languages that need most of them, JavaScript's, have some 7,700.

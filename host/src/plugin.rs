@@ -176,7 +176,11 @@ impl Plugin {
                 Err(text) => Err(Failure::Error(run::bounded(&text))),
             });
         work.lock().await.end_step(matches!(answered, Ok(Answer::Reply(_))));
-        // An error that it returns is its own way of saying no, and a busy pool is none of its doing.
+        if matches!(answered, Err(Failure::Unavailable(_))) {
+            // It was never called, which says nothing about it.
+            return answered;
+        }
+        // An error that it returns is its own way of saying no.
         let failed = matches!(answered, Err(Failure::Trap { .. } | Failure::Time(_)));
         match self.compiled.breaker.note(failed, &message.sender, clock.monotonic()) {
             Change::Nothing => {}

@@ -29,8 +29,8 @@ impl Throttle {
         Self { burst, state: Mutex::new(State { room: burst, since: Instant::now(), skipped: 0 }) }
     }
 
-    /// Whether this one may be logged; if so, how many before it were not.
-    pub fn admit(&self) -> Option<u64> {
+    /// Whether this one may be logged; if so, how many before it were not, if any.
+    pub fn admit(&self) -> Option<Option<u64>> {
         // Nothing that holds the lock can panic half way through a change.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -41,7 +41,8 @@ impl Throttle {
             return None;
         }
         state.room -= 1.0;
-        Some(std::mem::take(&mut state.skipped))
+        let skipped = std::mem::take(&mut state.skipped);
+        Some((skipped > 0).then_some(skipped))
     }
 }
 

@@ -34,6 +34,9 @@ const POOL_MEMORIES_MIN: u32 = 4;
 /// Memories at one time of plugins that are larger than a slot of the pool.
 const LARGE_MEMORIES: u32 = 4;
 
+/// Memories at one time of plugins that need more of the component model, QuickJS's: most are small, but they have no pool.
+const CONCURRENT_MEMORIES: u32 = 8;
+
 /// Bytes of a slot's memory that are cleared by writing rather than given back to the kernel after each message: with
 /// `PAGEMAP_SCAN` only pages that were written are touched, and a small plugin's message so costs no page fault.
 const KEEP_RESIDENT: usize = 2 << 20;
@@ -81,7 +84,7 @@ impl Runtime {
         let mut config = large_config();
         config.concurrency_support(true);
         let concurrent = Engine::new(&config).map_err(unusable)?;
-        let concurrent = Class::new(concurrent, LARGE_MEMORIES, &host, &ticker)?;
+        let concurrent = Class::new(concurrent, CONCURRENT_MEMORIES, &host, &ticker)?;
         ticker.start(vec![pooled.engine.clone(), large.engine.clone(), concurrent.engine.clone()])?;
         Ok(Self { pooled: Arc::new(pooled), large: Arc::new(large), concurrent: Arc::new(concurrent), ticker })
     }

@@ -189,7 +189,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn memories(&self) -> usize {
-        limits::PLUGIN_TABLES
+        limits::PLUGIN_MEMORIES
     }
 }
 
