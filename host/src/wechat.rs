@@ -12,6 +12,7 @@
 //! 4. [`Reply::check`] turns what the plugin said into a [`CheckedReply`], the only thing that can be rendered;
 //! 5. in safe mode [`Cipher::encrypt`] and [`render_envelope`] wrap the rendered reply.
 
+pub mod callback;
 pub mod cipher;
 pub mod document;
 pub mod envelope;
@@ -26,6 +27,7 @@ mod raw;
 mod samples;
 mod writer;
 
+pub use callback::Act;
 pub use cipher::{AesKey, Cipher, DecryptError, Decrypted, KeyError, WhichKey};
 pub use document::{Document, Field, Format, ParseError};
 pub use envelope::render_envelope;

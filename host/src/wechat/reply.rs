@@ -7,6 +7,9 @@ use super::writer::Writer;
 use serde::{Deserialize, Serialize};
 
 pub use super::raw::RawError;
+pub use read::ReadError;
+
+mod read;
 
 /// What to answer a message with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
