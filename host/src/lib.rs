@@ -25,6 +25,7 @@
 //! | [`plugin`] | runs components; the only one to name wasmtime | `store` |
 //! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
 //! | [`config`] | `bots.toml` → values that are valid once built | – |
+//! | [`transcript`] | conversations as text, for transcripts, chat and send | – |
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
 //! | [`secret`], [`limits`], [`clock`], [`text`], [`throttle`] | leaves | – |
 //!
@@ -47,5 +48,6 @@ pub mod server;
 pub mod store;
 pub mod text;
 pub mod throttle;
+pub mod transcript;
 pub mod webhook;
 pub mod wechat;

@@ -3,9 +3,9 @@
 use std::{fs, path::Path};
 
 /// The library's modules and what each may import of the others.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
-    ("cli", &["bot", "generation", "inbox", "plugin", "reload", "router", "server", "store", "webhook"]),
+    ("cli", &["bot", "generation", "inbox", "plugin", "reload", "router", "server", "store", "transcript", "webhook"]),
     ("server", &[]),
     ("webhook", &["bot", "inbox", "reload", "server"]),
     ("inbox", &["bot", "plugin", "store"]),
@@ -16,6 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("plugin", &["store"]),
     ("store", &[]),
     ("config", &[]),
+    ("transcript", &[]),
     ("wechat", &[]),
     ("secret", &[]),
     ("limits", &[]),

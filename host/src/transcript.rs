@@ -1,0 +1,8 @@
+//! Conversations as text: one way to write what a follower does and what they get, shared by transcripts, chat and send.
+//!
+//! `plugin-sdk/TESTING.md` describes it for those who write it. Nothing here runs anything.
+
+pub mod acts;
+mod bracket;
+pub mod pattern;
+pub mod replies;
