@@ -1,9 +1,17 @@
 //! Time and randomness, handed in wherever they are needed, so that tests and transcripts can move them.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+pub use self::rehearsed::{RehearsedClock, SeededRandomness};
+
+mod rehearsed;
+
+/// Resolves when a time has come.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What time it is.
 pub trait Clock: Send + Sync + 'static {
@@ -12,6 +20,16 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// Resolves when so much time has passed: the host's own bounds on what it waits for.
+    fn sleep(&self, time: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    /// The same, for whoever makes others wait: a plugin that sleeps. A clock that stands still otherwise moves on for it.
+    fn take(&self, time: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(time))
+    }
 }
 
 /// The system's own clock.

@@ -109,6 +109,11 @@ impl Inbox {
         tokio::time::timeout(ONE_DELIVERY, room).await.ok()?.ok().map(Room)
     }
 
+    /// How many messages are being run, late ones among them.
+    pub fn under_way(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
+    }
+
     /// Takes in one delivery of a message and returns the body that answers it.
     pub async fn deliver(self: &Arc<Self>, bot: &Arc<Bot>, message: Message, format: Format, room: Room) -> Body {
         let key = key(&bot.name, &message);
@@ -220,7 +225,7 @@ impl Inbox {
                     }
                     Done::Kept => self.publish(delivery, publish, silence()),
                 },
-                () = tokio::time::sleep(patience) => {
+                () = self.world.clock.sleep(patience) => {
                     if let Some(interim) = self.give_interim_answer(delivery).await {
                         let _late = self.followers.late(&delivery.bot.name, &delivery.message.sender);
                         self.publish(delivery, publish, interim);

@@ -6,6 +6,7 @@
 
 mod bindings;
 mod breaker;
+mod clocks;
 mod config;
 mod contract;
 mod conversation;
@@ -207,7 +208,12 @@ impl Plugin {
         let _permits = class.acquire(share, *memories, patience).await?;
         let mut store = class.store(Run::new(class.host(), &self.name, &self.settings, work));
         let _running = class.running();
-        let done = tokio::time::timeout(self.settings.limits.time, run(&mut store)).await;
+        let limit = self.settings.limits.time;
+        let done = tokio::select! {
+            biased;
+            done = run(&mut store) => Ok(done),
+            () = class.host().world.clock.sleep(limit) => Err(()),
+        };
         let run = store.data_mut();
         run.finish(!matches!(done, Ok(Ok(_))));
         match done {

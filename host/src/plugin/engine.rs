@@ -14,10 +14,12 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
     component::{Component, HasSelf, Linker},
 };
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 
 use super::{
     Failure,
     bindings::{self, Plugin as World, PluginPre},
+    clocks::Clocks,
     contract,
     run::Run,
 };
@@ -125,6 +127,10 @@ impl Class {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(unusable)?;
+        // In place of WASI's own.
+        linker.allow_shadowing(true);
+        monotonic_clock::add_to_linker::<Run, Clocks>(&mut linker, Run::clocks).map_err(unusable)?;
+        linker.allow_shadowing(false);
         World::add_to_linker::<Run, HasSelf<Run>>(&mut linker, |run| run).map_err(unusable)?;
         Ok(Self {
             engine,

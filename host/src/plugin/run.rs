@@ -7,7 +7,8 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::{
-    Answer, Failure, Settings, bindings::mynah::bot::types, engine::Host, output::Output, wasi_http::WasiHttp,
+    Answer, Failure, Settings, bindings::mynah::bot::types, clocks::ClocksView, engine::Host, output::Output,
+    wasi_http::WasiHttp,
 };
 use crate::{
     clock::{Clock, Randomness},
@@ -29,6 +30,7 @@ pub(super) struct Run {
     /// Log lines that were not.
     pub(super) log_cut: u64,
     pub(super) allow: Arc<Allow>,
+    clock: Arc<dyn Clock>,
     stdout: Output,
     stderr: Output,
     wasi: WasiCtx,
@@ -65,6 +67,7 @@ impl Run {
             log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
             log_cut: 0,
             allow: settings.allow.clone(),
+            clock: host.world.clock.clone(),
             stdout,
             stderr,
             wasi,
@@ -76,6 +79,10 @@ impl Run {
 
     pub(super) fn limits(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limits
+    }
+
+    pub(super) fn clocks(&mut self) -> ClocksView<'_> {
+        ClocksView { clock: self.clock.clone(), table: &mut self.table }
     }
 
     pub(super) fn wasi_http(&mut self) -> (&mut WasiHttp, &mut ResourceTable) {
