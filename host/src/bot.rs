@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// An account, ready to answer.
+#[derive(Clone)]
 pub struct Bot {
     /// Its name in `bots.toml`.
     pub name: Arc<str>,
@@ -34,12 +35,12 @@ pub struct Bot {
     /// Whether plaintext messages are refused.
     pub require_encryption: bool,
     /// Bounds how often the log tells of requests that were refused.
-    pub complaints: Throttle,
+    pub complaints: Arc<Throttle>,
     on_error: CheckedReply,
     escape: Escape,
     late: Late,
     late_reply: CheckedReply,
-    router: Router,
+    router: Arc<Router>,
     plugins: HashMap<Arc<str>, Slot>,
 }
 
@@ -79,15 +80,27 @@ impl Bot {
             token: config.token,
             cipher: config.cipher,
             require_encryption: config.require_encryption,
-            complaints: Throttle::new(limits::REFUSALS_LOGGED),
+            complaints: Arc::new(Throttle::new(limits::REFUSALS_LOGGED)),
             on_error: config.on_error,
             escape: config.escape,
             // Its bytes were counted with the configuration.
             late_reply: late_reply.check("text").map_or(CheckedReply::SILENCE, |(reply, _)| reply),
             late: config.late,
-            router,
+            router: Arc::new(router),
             plugins,
         }
+    }
+
+    /// The same account with another version of a plugin.
+    pub fn with_plugin(&self, name: &Arc<str>, slot: Slot) -> Self {
+        let mut bot = self.clone();
+        bot.plugins.insert(name.clone(), slot);
+        bot
+    }
+
+    /// Whether one of its rules calls this plugin.
+    pub fn has(&self, plugin: &str) -> bool {
+        self.plugins.contains_key(plugin)
     }
 
     /// Its rules.

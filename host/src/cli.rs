@@ -17,10 +17,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    clock::World,
     config::{Config, Files, Secrets, problems::Problems},
-    generation::{self, BadPlugin, Checked, Generation},
-    plugin::Runtime,
+    generation::{self, Checked},
     router::Router,
 };
 
@@ -164,14 +162,6 @@ fn show(problems: &Problems) {
 fn routed(checked: Checked) -> Result<(Config, Vec<Router>, Files), Refused> {
     let (config, routers) = checked.routed.ok_or(Refused::Config)?;
     Ok((config, routers, checked.files))
-}
-
-/// Makes the first generation of a process, and says which plugins it could not load.
-fn first_generation(checked: Checked, world: &World) -> Result<(Runtime, Generation, Vec<BadPlugin>), Refused> {
-    let (config, routers, files) = routed(checked)?;
-    let runtime = Runtime::new(world.clone(), &config.server.timezone)?;
-    let (generation, bad) = Generation::load(config, routers, files, &runtime, None);
-    Ok((runtime, generation, bad))
 }
 
 /// An async runtime for a command.

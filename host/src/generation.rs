@@ -2,10 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
 use crate::{
     bot::{Bot, Slot, templates},
@@ -14,42 +18,84 @@ use crate::{
         problems::{Problem, Problems, SourceId},
         rule::{Action, FixedReply, Rule},
     },
+    digest::digest_of,
     limits,
-    plugin::{Plugin, Runtime, Settings},
+    plugin::{Failure, Plugin, Runtime, Settings},
     router::{Router, capture_names, placeholders},
+    versions::{Rejected, Versions},
 };
 
 /// A configuration that answers.
 pub struct Generation {
+    /// Counted from 1 at the start of the process.
+    pub number: u64,
     /// `[server]`.
     pub server: Server,
     /// The bots by the paths that WeChat calls.
     bots: HashMap<String, Arc<Bot>>,
     /// The plugins by name.
-    pub plugins: BTreeMap<Arc<str>, Slot>,
+    pub plugins: BTreeMap<Arc<str>, Loaded>,
     /// Every file that it was made of: when one changes, it is out of date.
     pub files: Files,
 }
 
-/// A plugin that could not be loaded.
-pub struct BadPlugin {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where `bots.toml` names its file, in bytes.
+/// A plugin as it is in a generation.
+#[derive(Clone)]
+pub struct Loaded {
+    /// What is called.
+    pub slot: Slot,
+    /// The component's file.
+    pub file: PathBuf,
+    /// Whether `bots.toml` says which content it must have.
+    pub pinned: bool,
+    /// Where `bots.toml` names it, in bytes.
     pub span: Range<usize>,
-    /// What is wrong with it.
-    pub why: String,
-    /// Whether its last good version goes on; else it answers `on_error`.
-    pub goes_on: bool,
+    /// The generation that brought this version.
+    pub generation: u64,
+    /// When that was, since the Unix epoch.
+    pub since: Duration,
+    /// Why the file is not what is called.
+    pub trouble: Option<Trouble>,
 }
 
-impl BadPlugin {
-    /// Tells the operator of a running server.
-    pub fn log(&self) {
-        let Self { name, why, goes_on, .. } = self;
-        let then =
-            if *goes_on { "its last good version goes on" } else { "until that is mended it answers `on_error`" };
-        tracing::error!(plugin = &**name, "{why}; {then}");
+/// Why a plugin's file is not taken up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It cannot be used.
+    Bad(String),
+    /// It was rolled back, because its first calls all failed.
+    RolledBack(String),
+}
+
+impl Trouble {
+    /// A version whose first calls all failed.
+    pub fn rolled_back(file: &Path, plugin: &str, rejected: &Rejected) -> Self {
+        Self::RolledBack(format!(
+            "`{}` was rolled back: the first {} calls of this version all failed, the last one so: {}. Another version is taken up at \
+             once, this one after `mynah plugins retry {plugin}`",
+            file.display(),
+            limits::FIRST_CALLS,
+            rejected.why
+        ))
+    }
+
+    /// In words.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Bad(why) | Self::RolledBack(why) => why,
+        }
+    }
+}
+
+impl Loaded {
+    /// Tells the operator of a running server what is wrong with the plugin's file.
+    pub fn log(&self, name: &str) {
+        let Some(trouble) = &self.trouble else { return };
+        let then = match self.slot {
+            Slot::Ready(_) => "its last good version goes on",
+            Slot::Broken(_) => "until that is mended it answers `on_error`",
+        };
+        tracing::error!(plugin = name, "{}; {then}", trouble.why());
     }
 }
 
@@ -86,40 +132,28 @@ pub fn check(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets
 }
 
 impl Generation {
-    /// Loads the plugins of a checked configuration, and says which could not be, and why. What `previous` has already compiled is
-    /// used again, and where a plugin's new file is bad, so is its last good version. Takes a core for as long as compiling does.
-    pub fn load(
+    /// Loads the plugins of a checked configuration. What `previous` has already compiled is used again, and where a plugin's new file is
+    /// bad, so is its last good version, which `versions` may have from before a restart.
+    pub async fn load(
         config: Config,
         routers: Vec<Router>,
         mut files: Files,
         runtime: &Runtime,
+        versions: &Versions,
         previous: Option<&Self>,
-    ) -> (Self, Vec<BadPlugin>) {
-        let mut plugins = BTreeMap::new();
-        let mut bad = Vec::new();
-        for (name, wanted) in &config.plugins {
+    ) -> Self {
+        let number = previous.map_or(1, |generation| generation.number + 1);
+        for wanted in config.plugins.values() {
             files.insert(wanted.wasm.clone(), Print::of(&wanted.wasm));
-            let before = previous.and_then(|generation| match generation.plugins.get(name) {
-                Some(Slot::Ready(plugin)) => Some(plugin),
-                _ => None,
-            });
-            let slot = match load_plugin(name, wanted, runtime, before) {
-                Ok(plugin) => Slot::Ready(Arc::new(plugin)),
-                Err(why) => {
-                    bad.push(BadPlugin {
-                        name: name.clone(),
-                        span: wanted.span.clone(),
-                        why: why.clone(),
-                        goes_on: before.is_some(),
-                    });
-                    match before {
-                        Some(before) => Slot::Ready(Arc::new(before.reconfigured(settings(wanted)))),
-                        None => Slot::Broken(why.into()),
-                    }
-                }
-            };
-            plugins.insert(name.clone(), slot);
         }
+        let loads = config.plugins.iter().map(|(name, wanted)| {
+            let before = previous.and_then(|generation| generation.plugins.get(name));
+            load_plugin(name, wanted, runtime, versions, before, number).map(|loaded| (name.clone(), loaded)).boxed()
+        });
+        // Boxed and collected, because the compiler cannot tell otherwise that they may move between threads.
+        let loads: Vec<BoxFuture<'_, (Arc<str>, Loaded)>> = loads.collect();
+        let plugins: BTreeMap<Arc<str>, Loaded> =
+            stream::iter(loads).buffer_unordered(limits::PLUGINS_LOADED_AT_ONCE).collect().await;
         let bots = config
             .bots
             .into_iter()
@@ -128,12 +162,28 @@ impl Generation {
                 let used: HashMap<Arc<str>, Slot> = plugins
                     .iter()
                     .filter(|(name, _)| bot.uses(name))
-                    .map(|(name, slot)| (name.clone(), slot.clone()))
+                    .map(|(name, loaded)| (name.clone(), loaded.slot.clone()))
                     .collect();
                 (bot.path.clone(), Arc::new(Bot::new(bot, router, used)))
             })
             .collect();
-        (Self { server: config.server, bots, plugins, files }, bad)
+        Self { number, server: config.server, bots, plugins, files }
+    }
+
+    /// The next generation, with another version of one plugin.
+    pub fn with_plugin(&self, name: &Arc<str>, loaded: Loaded) -> Self {
+        let with = |bot: &Arc<Bot>| {
+            if bot.has(name) { Arc::new(bot.with_plugin(name, loaded.slot.clone())) } else { bot.clone() }
+        };
+        let bots = self.bots.iter().map(|(path, bot)| (path.clone(), with(bot))).collect();
+        let mut plugins = self.plugins.clone();
+        plugins.insert(name.clone(), loaded);
+        Self { number: self.number + 1, server: self.server.clone(), bots, plugins, files: self.files.clone() }
+    }
+
+    /// The plugins whose files are not what is called.
+    pub fn troubles(&self) -> impl Iterator<Item = (&Arc<str>, &Loaded)> {
+        self.plugins.iter().filter(|(_, loaded)| loaded.trouble.is_some())
     }
 
     /// The bot that WeChat calls at this path, with or without its closing slash.
@@ -151,26 +201,77 @@ fn settings(plugin: &config::Plugin) -> Settings {
     Settings { limits: plugin.limits, config: plugin.config.clone(), allow: plugin.allow.clone() }
 }
 
-fn load_plugin(
+/// Loads a plugin, or what there is in its place.
+async fn load_plugin(
     name: &Arc<str>,
     wanted: &config::Plugin,
     runtime: &Runtime,
+    versions: &Versions,
+    before: Option<&Loaded>,
+    generation: u64,
+) -> Loaded {
+    let ready = before.and_then(|before| match &before.slot {
+        Slot::Ready(plugin) => Some((before, plugin)),
+        Slot::Broken(_) => None,
+    });
+    let loaded = |slot, since: Option<&Loaded>, trouble| Loaded {
+        slot,
+        file: wanted.wasm.clone(),
+        pinned: wanted.sha256.is_some(),
+        span: wanted.span.clone(),
+        generation: since.map_or(generation, |before| before.generation),
+        since: since.map_or_else(|| runtime.now(), |before| before.since),
+        trouble,
+    };
+    let trouble = match read_plugin(name, wanted, runtime, versions, ready.map(|(_, plugin)| plugin)).await {
+        Ok(plugin) => {
+            let same = ready.filter(|(_, before)| before.same_version(&plugin)).map(|(before, _)| before);
+            return loaded(Slot::Ready(Arc::new(plugin)), same, None);
+        }
+        Err(trouble) => trouble,
+    };
+    if let Some((before, plugin)) = ready {
+        let plugin = plugin.reconfigured(settings(wanted));
+        return loaded(Slot::Ready(Arc::new(plugin)), Some(before), Some(trouble));
+    }
+    // None in this process: the one that worked before it was started.
+    let mut loaded = loaded(Slot::Broken(trouble.why().into()), None, Some(trouble));
+    if let Some(plugin) = last_proven(&loaded, name, &settings(wanted), runtime, versions).await {
+        loaded.slot = Slot::Ready(Arc::new(plugin));
+    }
+    loaded
+}
+
+async fn read_plugin(
+    name: &Arc<str>,
+    wanted: &config::Plugin,
+    runtime: &Runtime,
+    versions: &Versions,
     before: Option<&Arc<Plugin>>,
-) -> Result<Plugin, String> {
+) -> Result<Plugin, Trouble> {
     let file = wanted.wasm.display();
-    let bytes = config::read_bounded(&wanted.wasm, limits::COMPONENT_FILE).map_err(|error| {
-        let hint = if error.kind() == std::io::ErrorKind::NotFound && wanted.build.is_some() {
+    let path = wanted.wasm.clone();
+    let read = move || {
+        let bytes = config::read_bounded(&path, limits::COMPONENT_FILE)?;
+        Ok((digest_of(&bytes), Arc::from(bytes)))
+    };
+    let read: Result<(String, Arc<[u8]>), io::Error> =
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let (digest, bytes) = read.map_err(|error| {
+        let hint = if error.kind() == io::ErrorKind::NotFound && wanted.build.is_some() {
             " (`mynah build` makes it)"
         } else {
             ""
         };
-        format!("cannot read `{file}`: {error}{hint}")
+        Trouble::Bad(format!("cannot read `{file}`: {error}{hint}"))
     })?;
-    let digest = Plugin::digest_of(&bytes);
     if let Some(pinned) = &wanted.sha256
         && *pinned != digest
     {
-        return Err(format!("`{file}` has the SHA-256 digest {digest}, not the pinned {pinned}"));
+        return Err(Trouble::Bad(format!("`{file}` has the SHA-256 digest {digest}, not the pinned {pinned}")));
+    }
+    if let Some(rejected) = versions.rejection(name, &digest) {
+        return Err(Trouble::rolled_back(&wanted.wasm, name, &rejected));
     }
     if let Some(before) = before
         && before.digest() == digest
@@ -179,9 +280,37 @@ fn load_plugin(
         return Ok(before.reconfigured(settings(wanted)));
     }
     let start = std::time::Instant::now();
-    let compiled = Plugin::compile(runtime, name.clone(), &bytes, settings(wanted));
+    let compiled = Plugin::compile(runtime, name.clone(), bytes, settings(wanted)).await;
+    let plugin = compiled.map_err(|why| Trouble::Bad(format!("`{file}` cannot be used: {why}")))?;
+    match plugin.try_start().await {
+        // Without room now, it is called no later for it.
+        Ok(()) | Err(Failure::Unavailable(_)) => {}
+        Err(failure) => return Err(Trouble::Bad(format!("`{file}` does not start: {failure}"))),
+    }
+    if versions.proven(name).as_deref() == Some(&digest) {
+        plugin.trust();
+    }
     tracing::debug!(plugin = &**name, ms = start.elapsed().as_millis() as u64, "compiled `{file}`");
-    compiled.map_err(|why| format!("`{file}` cannot be used: {why}"))
+    Ok(plugin)
+}
+
+/// The version of a plugin that is known to have worked, from the copy that was kept of it.
+pub async fn last_proven(
+    loaded: &Loaded,
+    name: &Arc<str>,
+    settings: &Settings,
+    runtime: &Runtime,
+    versions: &Versions,
+) -> Option<Plugin> {
+    // What is pinned is that and nothing else.
+    if loaded.pinned {
+        return None;
+    }
+    let bytes = versions.component(name)?;
+    let plugin = Plugin::compile(runtime, name.clone(), bytes.into(), settings.clone()).await.ok()?;
+    plugin.try_start().await.ok()?;
+    plugin.trust();
+    Some(plugin)
 }
 
 fn report_hidden(rules: &[Rule], router: &Router, source: SourceId, problems: &mut Problems) {

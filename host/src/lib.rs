@@ -18,16 +18,18 @@
 //! | [`server`] | accepts connections, bounds them, drains | – |
 //! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
 //! | [`inbox`] | deliveries of one message share one run and one answer | `bot`, `plugin`, `store` |
-//! | [`reload`] | watches files, swaps generations | `generation`, `plugin` |
-//! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin` |
+//! | [`reload`] | swaps generations when files change, rolls plugins back | `generation`, `bot`, `router`, `plugin`, `versions`, `watch` |
+//! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions` |
 //! | [`bot`] | one account: message → reply | `router`, `plugin`, `store` |
 //! | [`router`] | rules → who answers | – |
 //! | [`plugin`] | runs components; the only one to name wasmtime | `store` |
 //! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
+//! | [`versions`] | which versions of plugins worked and which did not, on disk | – |
+//! | [`watch`] | tells when files change | – |
 //! | [`config`] | `bots.toml` → values that are valid once built | – |
 //! | [`transcript`] | conversations as text, for transcripts, chat and send | – |
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
-//! | [`secret`], [`limits`], [`clock`], [`text`], [`throttle`] | leaves | – |
+//! | [`secret`], [`limits`], [`clock`], [`digest`], [`text`], [`throttle`] | leaves | – |
 //!
 //! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server`, `webhook` and `plugin::wasi_http`,
 //! quick-xml only in `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`],
@@ -37,6 +39,7 @@ pub mod bot;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod digest;
 pub mod generation;
 pub mod inbox;
 pub mod limits;
@@ -49,5 +52,7 @@ pub mod store;
 pub mod text;
 pub mod throttle;
 pub mod transcript;
+pub mod versions;
+pub mod watch;
 pub mod webhook;
 pub mod wechat;

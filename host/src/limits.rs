@@ -101,5 +101,34 @@ pub const PLUGIN_LOG_LINE: usize = 4 * 1024;
 /// How often a running plugin hands its thread back, so that others' messages go on.
 pub const EPOCH: Duration = Duration::from_millis(2);
 
-/// How often the files that a generation was made of are looked at.
+/// Time for a new version of a plugin to be instantiated once before it is taken up: the slowest language, Python, takes some
+/// milliseconds.
+pub const PLUGIN_START: Duration = Duration::from_secs(2);
+
+/// How many of the first calls of a plugin's new version must all trap or run out of time for it to be rolled back. Small, since each is a
+/// follower's message; more than one, since a single message may be at fault.
+pub const FIRST_CALLS: u32 = 3;
+
+/// Rejected versions that are remembered of each plugin.
+pub const REJECTED_VERSIONS: usize = 20;
+
+/// Bytes of the record of versions: some hundred bytes for each plugin and rejected version.
+pub const VERSIONS_FILE: u64 = 64 << 20;
+
+/// Plugins that are read and checked at one time. Compiling has threads of its own; this bounds how many files are in memory.
+pub const PLUGINS_LOADED_AT_ONCE: usize = 8;
+
+/// Bytes of compiled code on disk; what was used longest ago goes first. A large plugin, of Python, takes 20 MiB as it is kept.
+pub const COMPILED_CACHE: u64 = 1 << 30;
+
+/// How often the files that a generation was made of are looked at, beside what the system tells: network mounts tell nothing.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long nothing may change before a changed file is read: editors and compilers write in several steps.
+pub const WATCH_QUIET: Duration = Duration::from_millis(25);
+
+/// The same while a file is being written, as far as the system tells: its writer may be slow.
+pub const WATCH_WRITING: Duration = Duration::from_secs(1);
+
+/// The longest that is waited for a file to come to rest.
+pub const WATCH_PATIENCE: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@
 mod bindings;
 mod breaker;
 mod clocks;
+mod compiler;
 mod config;
 mod contract;
 mod conversation;
@@ -16,22 +17,36 @@ mod log;
 mod output;
 mod run;
 mod store;
+mod trial;
 mod wasi_http;
 mod wechat;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
-pub use self::engine::Runtime;
 use self::{
     breaker::{Breaker, Change},
-    engine::Class,
+    engine::Code,
     run::Run,
+    trial::Trial,
+};
+pub use self::{
+    engine::Runtime,
+    trial::{Judgement, Verdict},
 };
 use crate::{
     config::{Allow, Limits},
+    digest::digest_of,
     limits,
     store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
@@ -58,13 +73,13 @@ pub struct Settings {
 /// What does not depend on the plugin's configuration.
 struct Compiled {
     digest: String,
-    pre: bindings::PluginPre<Run>,
-    class: Arc<Class>,
-    /// Memories that an instance takes, of those that the pool has.
-    memories: u32,
+    code: Arc<Code>,
     /// Bounds the calls at one time.
     share: Semaphore,
     breaker: Breaker,
+    trial: Trial,
+    calls: AtomicU64,
+    failures: AtomicU64,
 }
 
 /// What one message reads and writes, shared with the plugin that answers it; only one of them uses it at a time.
@@ -109,13 +124,25 @@ impl fmt::Display for Failure {
 }
 
 impl Plugin {
-    /// Compiles a component and checks that it is a plugin; this takes a core for up to seconds. The error says in words what is
-    /// wrong with it.
-    pub fn compile(runtime: &Runtime, name: Arc<str>, component: &[u8], settings: Settings) -> Result<Self, String> {
-        let digest = Self::digest_of(component);
-        let (class, pre, memories) = runtime.load(component, settings.limits.memory)?;
-        let share = Semaphore::new(class.share());
-        let compiled = Compiled { digest, pre, class, memories, share, breaker: Breaker::default() };
+    /// Compiles a component, off the async runtime's threads, and checks that it is a plugin; this takes a core for up to seconds. The
+    /// error says in words what is wrong with it.
+    pub async fn compile(
+        runtime: &Runtime,
+        name: Arc<str>,
+        component: Arc<[u8]>,
+        settings: Settings,
+    ) -> Result<Self, String> {
+        let digest = digest_of(&component);
+        let code = runtime.load(component, &digest, settings.limits.memory).await?;
+        let compiled = Compiled {
+            trial: Trial::new(name.clone(), digest.clone(), runtime.verdicts.clone()),
+            digest,
+            share: Semaphore::new(code.class.share()),
+            code,
+            breaker: Breaker::default(),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        };
         Ok(Self { name, settings, compiled: Arc::new(compiled) })
     }
 
@@ -126,12 +153,7 @@ impl Plugin {
 
     /// Whether the code as it is compiled can run within this much memory.
     pub fn fits(&self, runtime: &Runtime, memory: u64) -> bool {
-        runtime.serves(&self.compiled.class, memory) && memory >= self.settings.limits.memory
-    }
-
-    /// Identifies a component's content: its SHA-256 digest in lower-case hex.
-    pub fn digest_of(component: &[u8]) -> String {
-        hex::encode(<sha2::Sha256 as sha2::Digest>::digest(component))
+        runtime.serves(&self.compiled.code.class, memory) && memory >= self.settings.limits.memory
     }
 
     /// Its name in `bots.toml`.
@@ -144,9 +166,40 @@ impl Plugin {
         &self.compiled.digest
     }
 
+    /// What `bots.toml` says of its runs.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether both run the very same compiled code.
+    pub fn same_version(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.compiled, &other.compiled)
+    }
+
+    /// How often it was called for a message as it is compiled now, and how many of these calls failed.
+    pub fn calls(&self) -> (u64, u64) {
+        (self.compiled.calls.load(Ordering::Relaxed), self.compiled.failures.load(Ordering::Relaxed))
+    }
+
+    /// How it stands with its first calls.
+    pub fn judgement(&self) -> Judgement {
+        self.compiled.trial.judgement()
+    }
+
+    /// Takes it for proven, as when it was so before a restart.
+    pub fn trust(&self) {
+        self.compiled.trial.trust();
+    }
+
+    /// Whether it is not called for a while, because it kept failing.
+    pub fn is_paused(&self) -> bool {
+        self.compiled.breaker.is_open()
+    }
+
     /// Instantiates it once without a message, so that a component that cannot start is found before a follower finds it.
     pub async fn try_start(&self) -> Result<(), Failure> {
-        self.in_time(None, async |store| self.compiled.pre.instantiate_async(store).await.map(drop)).await
+        let limit = self.settings.limits.time.min(limits::PLUGIN_START);
+        self.in_time(None, limit, async |store| self.compiled.code.pre.instantiate_async(store).await.map(drop)).await
     }
 
     /// Runs it for one message in a fresh instance, and logs what it printed. What it writes is kept in `work` if it answers, and
@@ -158,17 +211,17 @@ impl Plugin {
         captures: &[Field],
         work: &SharedWork,
     ) -> Result<Answer, Failure> {
-        let clock = &self.compiled.class.host().world.clock;
+        let clock = &self.compiled.code.class.host().world.clock;
         if let Err(left) = self.compiled.breaker.admit(clock.monotonic()) {
             let left = humantime::format_duration(Duration::from_secs(left.as_secs() + 1));
             return Err(Failure::Unavailable(format!("it kept failing; it is tried again in {left}")));
         }
         work.lock().await.begin_step(&self.name);
         let answered = self
-            .in_time(Some(work.clone()), async |store| {
+            .in_time(Some(work.clone()), self.settings.limits.time, async |store| {
                 let message = run::message(bot, message, captures);
                 // The store's deadline has been armed since it was made, so a start function that loops ends like any other loop.
-                let plugin = self.compiled.pre.instantiate_async(&mut *store).await?;
+                let plugin = self.compiled.code.pre.instantiate_async(&mut *store).await?;
                 plugin.mynah_bot_handler().call_handle(store, &message).await
             })
             .await
@@ -183,6 +236,13 @@ impl Plugin {
         }
         // An error that it returns is its own way of saying no.
         let failed = matches!(answered, Err(Failure::Trap { .. } | Failure::Time(_)));
+        self.compiled.calls.fetch_add(1, Ordering::Relaxed);
+        self.compiled.failures.fetch_add(u64::from(answered.is_err()), Ordering::Relaxed);
+        match &answered {
+            Ok(_) => self.compiled.trial.succeeded(),
+            Err(failure) if failed => self.compiled.trial.failed(failure),
+            Err(_) => {}
+        }
         match self.compiled.breaker.note(failed, &message.sender, clock.monotonic()) {
             Change::Nothing => {}
             Change::Opened(pause) => {
@@ -198,9 +258,11 @@ impl Plugin {
     async fn in_time<T>(
         &self,
         work: Option<SharedWork>,
+        limit: Duration,
         run: impl AsyncFnOnce(&mut Store<Run>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
-        let Compiled { class, share, memories, .. } = &*self.compiled;
+        let Compiled { code, share, .. } = &*self.compiled;
+        let Code { class, memories, .. } = &**code;
         let patience = match &work {
             Some(work) => work.lock().await.queue(),
             None => limits::PLUGIN_QUEUE,
@@ -208,7 +270,6 @@ impl Plugin {
         let _permits = class.acquire(share, *memories, patience).await?;
         let mut store = class.store(Run::new(class.host(), &self.name, &self.settings, work));
         let _running = class.running();
-        let limit = self.settings.limits.time;
         let done = tokio::select! {
             biased;
             done = run(&mut store) => Ok(done),
@@ -219,7 +280,7 @@ impl Plugin {
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(run.failure(&error)),
-            Err(_) => Err(Failure::Time(self.settings.limits.time)),
+            Err(_) => Err(Failure::Time(limit)),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::{Refused, first_generation, read_config, show, tokio_runtime};
+use super::{Refused, read_config, routed, show, tokio_runtime};
 use crate::{
-    bot::Slot,
     clock::World,
-    config::problems::{Problem, Problems},
+    config::problems::Problem,
+    generation::{Generation, Trouble},
+    plugin::Runtime,
+    versions::Versions,
 };
 
 pub(super) fn check(path: &Path) -> Result<(), Refused> {
@@ -17,26 +19,17 @@ pub(super) fn check(path: &Path) -> Result<(), Refused> {
         return Err(Refused::Config);
     }
     let source = checked.source;
-    let add = |problems: &mut Problems, span, message: String| {
-        let problem = Problem::error(message);
+    let (config, routers, files) = routed(checked)?;
+    let runtime = Runtime::new(World::system(), &config.server.timezone)?;
+    let versions = Versions::nowhere();
+    let load = Generation::load(config, routers, files, &runtime, &versions, None);
+    let generation = tokio_runtime()?.block_on(load);
+    for (_, loaded) in generation.troubles() {
+        let problem = Problem::error(loaded.trouble.as_ref().map_or("", Trouble::why));
         problems.push(match source {
-            Some(source) => problem.at(source, span),
+            Some(source) => problem.at(source, loaded.span.clone()),
             None => problem,
         });
-    };
-    let spans: Vec<_> = checked.routed.iter().flat_map(|(config, _)| &config.plugins).collect();
-    let spans: Vec<_> = spans.into_iter().map(|(name, plugin)| (name.clone(), plugin.span.clone())).collect();
-    let (_runtime, generation, bad) = first_generation(checked, &World::system())?;
-    for plugin in bad {
-        add(&mut problems, plugin.span, plugin.why);
-    }
-    let tokio = tokio_runtime()?;
-    for (name, span) in spans {
-        if let Some(Slot::Ready(plugin)) = generation.plugins.get(&name)
-            && let Err(failure) = tokio.block_on(plugin.try_start())
-        {
-            add(&mut problems, span, format!("the plugin `{name}` does not start: {failure}"));
-        }
     }
     if !problems.is_empty() {
         show(&problems);

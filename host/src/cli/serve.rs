@@ -5,48 +5,56 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{Refused, first_generation, load_config, tokio_runtime};
+use super::{Refused, load_config, routed, tokio_runtime};
 use crate::{
     clock::World,
-    generation::BadPlugin,
     inbox::Inbox,
     limits,
+    plugin::Runtime,
     reload::Reloader,
     server,
     store::{Store, sqlite::SqliteStore},
+    versions::Versions,
     webhook::Webhook,
 };
 
 pub(super) fn serve(path: &Path) -> Result<(), Refused> {
     let checked = load_config(path)?;
     let warned = checked.problems.iter().map(|problem| problem.message().to_owned()).collect();
+    let (config, routers, files) = routed(checked)?;
+    let settings = config.server.clone();
     let world = World::system();
-    let (runtime, generation, bad) = first_generation(checked, &world)?;
-    bad.iter().for_each(BadPlugin::log);
-    let settings = generation.server.clone();
-    let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
-    bots.sort();
-    let reloader = Arc::new(Reloader::new(path.to_owned(), runtime, generation, warned));
+    let runtime =
+        Runtime::with_cache(world.clone(), &settings.timezone, Some(&settings.state.with_file_name("cache")))?;
     let tokio = tokio_runtime()?;
     let all_done = tokio.block_on(async {
         let store = SqliteStore::open_waiting(&settings.state, limits::STATE_WAIT)
             .await
             .context("cannot open the state (`server.state`)")?;
         let store: Arc<dyn Store> = Arc::new(store);
+        // Only who has the state writes to what is beside it.
+        let versions = Versions::open(&Versions::folder_of(&settings.state));
+        let configuration = (config, routers, files);
+        let reloader = Arc::new(Reloader::start(path.to_owned(), configuration, warned, runtime, versions).await);
+        let generation = reloader.current();
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {} (`server.listen`)", settings.listen))?;
         let address = listener.local_addr().context("cannot tell the address that was bound")?;
         let stop = stop_signal()?;
+        let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
+        bots.sort();
         tracing::info!(bots = bots.join(", "), "listening on http://{address}");
         let watch = tokio::spawn(reloader.clone().watch());
+        let hangups = tokio::spawn(reload_on_hangup(reloader.clone()));
         let inbox = Arc::new(Inbox::new(store, world.clone()));
-        let generation = reloader.current();
         let bot = |name: &str| generation.bots().find(|(_, bot)| *bot.name == *name).map(|(_, bot)| bot.clone());
         inbox.resume(bot).await;
+        drop(generation);
         let webhook = Arc::new(Webhook::new(reloader, inbox, world));
         let all_done = server::serve(listener, webhook, settings.connections, stop).await;
         watch.abort();
+        hangups.abort();
         anyhow::Ok(all_done)
     })?;
     // A file that is being read on a dead network mount must not keep the process.
@@ -57,6 +65,22 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
         tracing::warn!("stopped before every message was answered: the time to drain was over");
     }
     Ok(())
+}
+
+/// Reads everything again at each SIGHUP, the custom of daemons.
+async fn reload_on_hangup(reloader: Arc<Reloader>) {
+    #[cfg(unix)]
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                tracing::info!("SIGHUP: reading everything again");
+                reloader.reload();
+            }
+        }
+        Err(error) => tracing::warn!("cannot listen for SIGHUP: {error}"),
+    }
+    #[cfg(not(unix))]
+    drop(reloader);
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -53,6 +53,11 @@ impl Breaker {
         Ok(())
     }
 
+    /// Whether the plugin is not called for a while.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().open.is_some()
+    }
+
     /// Takes note of a call's outcome.
     pub(super) fn note(&self, failed: bool, follower: &str, now: Duration) -> Change {
         let mut state = self.lock();

@@ -1,6 +1,7 @@
 //! The engines that run plugins, and what they share.
 
 use std::{
+    path::Path,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
+    Cache, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
     component::{Component, HasSelf, Linker},
 };
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
@@ -20,8 +21,10 @@ use super::{
     Failure,
     bindings::{self, Plugin as World, PluginPre},
     clocks::Clocks,
+    compiler::{self, Compiler},
     contract,
     run::Run,
+    trial::Verdicts,
 };
 use crate::{clock, limits};
 
@@ -62,6 +65,18 @@ pub struct Runtime {
     large: Arc<Class>,
     concurrent: Arc<Class>,
     ticker: Arc<Ticker>,
+    pub(super) compiler: Compiler,
+    pub(super) verdicts: Verdicts,
+}
+
+/// A component as the engine has it: compiled, checked and linked.
+pub(super) struct Code {
+    pub(super) pre: PluginPre<Run>,
+    pub(super) class: Arc<Class>,
+    /// Memories that an instance takes, of those that the pool has.
+    pub(super) memories: u32,
+    /// Bytes of memory that it begins with.
+    initial: u64,
 }
 
 /// One engine with what is linked to it.
@@ -77,33 +92,64 @@ pub(super) struct Class {
 impl Runtime {
     /// Makes the engines; `timezone` is what plugins see as TZ.
     pub fn new(world: clock::World, timezone: &str) -> anyhow::Result<Self> {
+        Self::with_cache(world, timezone, None)
+    }
+
+    /// The same with a folder of its own for compiled code, which so survives a restart. Whoever can write to that folder can run code
+    /// as this process. One that cannot be used costs time, and is only warned of.
+    pub fn with_cache(world: clock::World, timezone: &str, folder: Option<&Path>) -> anyhow::Result<Self> {
+        let cache = folder.and_then(|folder| {
+            compiler::cache(folder)
+                .inspect_err(|error| {
+                    tracing::warn!("compiled plugins are not kept in `{}`: {error:#}", folder.display());
+                })
+                .ok()
+        });
         let host = Host { world, timezone: timezone.into() };
         let ticker = Arc::new(Ticker::default());
-        let (pool, memories) = pool();
+        let (pool, memories) = pool(cache.as_ref());
         let pooled = Class::new(pool, memories, &host, &ticker)?;
-        let large = Engine::new(&large_config()).map_err(unusable)?;
+        let large = Engine::new(&large_config(cache.as_ref())).map_err(unusable)?;
         let large = Class::new(large, LARGE_MEMORIES, &host, &ticker)?;
-        let mut config = large_config();
+        let mut config = large_config(cache.as_ref());
         config.concurrency_support(true);
         let concurrent = Engine::new(&config).map_err(unusable)?;
         let concurrent = Class::new(concurrent, CONCURRENT_MEMORIES, &host, &ticker)?;
         ticker.start(vec![pooled.engine.clone(), large.engine.clone(), concurrent.engine.clone()])?;
-        Ok(Self { pooled: Arc::new(pooled), large: Arc::new(large), concurrent: Arc::new(concurrent), ticker })
+        Ok(Self {
+            pooled: Arc::new(pooled),
+            large: Arc::new(large),
+            concurrent: Arc::new(concurrent),
+            ticker,
+            compiler: Compiler::new()?,
+            verdicts: Verdicts::default(),
+        })
     }
 
-    /// Compiles a component with the engine for so much memory, or with the one that has what it needs beside; says which, and how many
-    /// memories it takes.
-    pub(super) fn load(&self, bytes: &[u8], memory: u64) -> Result<(Arc<Class>, PluginPre<Run>, u32), String> {
-        let class = self.class(memory);
-        match class.load(bytes, memory) {
-            Ok((pre, memories)) => Ok((class, pre, memories)),
+    /// Compiles a component with the engine for so much memory, or with the one that has what it needs beside; a component that another
+    /// plugin has compiled already is shared with it. `digest` is the content's.
+    pub(super) async fn load(&self, bytes: Arc<[u8]>, digest: &str, memory: u64) -> Result<Arc<Code>, String> {
+        let (class, concurrent) = (self.class(memory), self.concurrent.clone());
+        let key = (digest.to_owned(), Arc::ptr_eq(&class, &self.large));
+        let code = self.compiler.compile(key, move || match class.load(&bytes) {
             // QuickJS components are sync-typed as all are, and still use a built-in of the async component model.
-            Err(why) if why.contains("component model async") => {
-                let (pre, memories) = self.concurrent.load(bytes, memory)?;
-                Ok((self.concurrent.clone(), pre, memories))
-            }
-            Err(why) => Err(why),
+            Err(why) if why.contains("component model async") => concurrent.load(&bytes),
+            loaded => loaded,
+        });
+        let code = code.await?;
+        if code.initial > memory {
+            return Err(format!(
+                "it begins with {} MiB of memory, which is more than its `limits.memory` of {} MiB",
+                code.initial >> 20,
+                memory >> 20
+            ));
         }
+        Ok(code)
+    }
+
+    /// What time it is, since the Unix epoch.
+    pub fn now(&self) -> Duration {
+        self.pooled.host.world.clock.now()
     }
 
     /// Whether a class serves plugins with so much memory.
@@ -146,24 +192,17 @@ impl Class {
         &self.host
     }
 
-    /// Compiles a component and resolves its imports; also says how many memories an instance of it takes.
-    fn load(&self, bytes: &[u8], memory: u64) -> Result<(PluginPre<Run>, u32), String> {
+    /// Compiles a component and resolves its imports.
+    fn load(self: &Arc<Self>, bytes: &[u8]) -> Result<Code, String> {
         if let Some(why) = not_a_component(bytes) {
             return Err(why.into());
         }
         let component =
             Component::new(&self.engine, bytes).map_err(|error| format!("it does not compile: {error:#}"))?;
-        let mut memories = 1;
+        let (mut memories, mut initial) = (1, 0);
         if let Some(needs) = component.resources_required() {
             memories = needs.num_memories.max(1);
-            let initial = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
-            if initial > memory {
-                return Err(format!(
-                    "it begins with {} MiB of memory, which is more than its `limits.memory` of {} MiB",
-                    initial >> 20,
-                    memory >> 20
-                ));
-            }
+            initial = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
         }
         if memories > self.memories {
             return Err(format!("it has {memories} memories; at most {} are supported", self.memories));
@@ -178,7 +217,7 @@ impl Class {
         let unfit = |error: wasmtime::Error| format!("it does not keep the contract: {error:#}");
         let pre = self.linker.instantiate_pre(&component).map_err(unfit)?;
         let pre = bindings::PluginPre::new(pre).map_err(unfit)?;
-        Ok((pre, memories))
+        Ok(Code { pre, class: self.clone(), memories, initial })
     }
 
     /// A store for one run, its deadline armed.
@@ -253,8 +292,9 @@ fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn common_config() -> Config {
+fn common_config(cache: Option<&Cache>) -> Config {
     let mut config = Config::new();
+    config.cache(cache.cloned());
     config.epoch_interruption(true);
     // Costs up to 2 µs a fresh instance, and few components need it: see `Runtime::load`.
     config.concurrency_support(false);
@@ -263,11 +303,11 @@ fn common_config() -> Config {
 }
 
 /// The pool's engine and how many memories it has; the largest that the system's bound on address space lets us reserve.
-fn pool() -> (Engine, u32) {
+fn pool(cache: Option<&Cache>) -> (Engine, u32) {
     let mut memories = POOL_MEMORIES;
     let mut halved = false;
     while memories >= POOL_MEMORIES_MIN {
-        match Engine::new(&pool_config(memories)) {
+        match Engine::new(&pool_config(memories, cache)) {
             // Where it had to be made smaller, half of what fits is left for everything else.
             Ok(_) if memories < POOL_MEMORIES && !halved => halved = true,
             Ok(engine) => {
@@ -280,11 +320,11 @@ fn pool() -> (Engine, u32) {
         memories /= 2;
     }
     tracing::warn!("address space is too scarce for a pool; plugins' memories are allocated for each message");
-    let engine = Engine::new(&large_config()).unwrap_or_default();
+    let engine = Engine::new(&large_config(cache)).unwrap_or_default();
     (engine, POOL_MEMORIES_MIN)
 }
 
-fn pool_config(memories: u32) -> Config {
+fn pool_config(memories: u32, cache: Option<&Cache>) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     let slot = usize::try_from(limits::PLUGIN_MEMORY).unwrap_or(usize::MAX);
     let tables = u32::try_from(limits::PLUGIN_TABLES).unwrap_or(u32::MAX);
@@ -305,14 +345,14 @@ fn pool_config(memories: u32) -> Config {
         .linear_memory_keep_resident(resident)
         .table_keep_resident(KEEP_TABLE_RESIDENT)
         .pagemap_scan(Enabled::Auto);
-    let mut config = common_config();
+    let mut config = common_config(cache);
     config.memory_reservation(limits::PLUGIN_MEMORY).memory_guard_size(64 << 10);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
-fn large_config() -> Config {
-    let mut config = common_config();
+fn large_config(cache: Option<&Cache>) -> Config {
+    let mut config = common_config(cache);
     // Grown by moving: a reservation of all that 32 bits can address would not fit under a bound on address space.
     config.memory_reservation(limits::PLUGIN_MEMORY).memory_guard_size(64 << 10);
     config.memory_reservation_for_growth(16 << 20);

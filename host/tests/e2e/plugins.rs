@@ -214,7 +214,7 @@ fn a_pinned_digest_keeps_other_code_out() {
     let server = Server::with_rules(&rules);
     assert!(server.log().contains("not the pinned"), "{}", server.log());
     assert_eq!(server.answer("hi"), "sorry");
-    let digest = mynah::plugin::Plugin::digest_of(&std::fs::read(component("echo")).expect("built"));
+    let digest = mynah::digest::digest_of(&std::fs::read(component("echo")).expect("built"));
     let server = Server::with_rules(&rules.replace(&"0".repeat(64), &digest));
     assert_eq!(server.answer("hi"), "hi");
 }
