@@ -1,9 +1,11 @@
 //! The command line: one file a verb.
 
+mod account;
 mod build;
 mod check;
 mod dev;
 mod explain;
+mod send;
 mod serve;
 mod state;
 
@@ -61,6 +63,8 @@ enum Verb {
     Check,
     /// Say which rule answers a message, and why
     Explain(explain::Question),
+    /// Send a message to a running server, as WeChat does
+    Send(Box<send::Sending>),
     /// List or export what plugins have stored
     State {
         #[command(subcommand)]
@@ -100,6 +104,7 @@ pub fn run() -> ExitCode {
         Verb::Dev => dev::dev(path),
         Verb::Build { plugins } => build::build(path, &plugins),
         Verb::Check => check::check(path),
+        Verb::Send(sending) => send::send(path, &sending),
         Verb::Explain(question) => explain::explain(path, &question),
         Verb::State { action } => state::state(path, &action),
     };

@@ -75,6 +75,10 @@ pub struct Bot {
     pub path: String,
     /// The token of the account's server configuration.
     pub token: Secret,
+    /// Whether that is the `default` beside an environment variable that is not set.
+    pub token_is_default: bool,
+    /// The environment variables that its secrets need and that are not set, where that is no error.
+    pub unset: Vec<String>,
     /// Decrypts and encrypts where the account uses compatible or safe mode.
     pub cipher: Option<Cipher>,
     /// Whether plaintext messages are refused.
@@ -150,7 +154,8 @@ pub struct Loaded {
 /// Reads `path` and all that it points to; `env` looks up an environment variable.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Loaded {
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut origins = Origins { base, env, secrets, files: Files::from([(path.to_owned(), Print::of(path))]) };
+    let mut origins =
+        Origins { base, env, secrets, unset: Vec::new(), files: Files::from([(path.to_owned(), Print::of(path))]) };
     let mut problems = Problems::default();
     let name = path.display().to_string();
 

@@ -29,17 +29,21 @@
 //! | [`config`] | `bots.toml` → values that are valid once built | – |
 //! | [`transcript`] | conversations as text, for transcripts, chat and send | – |
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
+//! | [`caller`] | WeChat's side: calls an account's URL and judges what comes back | – |
+//! | [`fault`] | what can be wrong between WeChat and an account, in words | – |
 //! | [`secret`], [`limits`], [`clock`], [`digest`], [`text`], [`throttle`] | leaves | – |
 //!
-//! Everyone may use `wechat`'s values, `config` and the leaves. hyper is named only by `server`, `webhook` and `plugin::wasi_http`,
-//! quick-xml only in `wechat`, toml only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`],
-//! handed in. `tests/map.rs` holds the code to this table.
+//! Everyone may use `wechat`'s values, `fault`, `config` and the leaves. hyper is named only by `server`, `webhook`,
+//! `caller` and `plugin::wasi_http`, rustls only by `caller`, quick-xml only in `wechat`, toml only in `config`, rusqlite only in
+//! `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to this table.
 
 pub mod bot;
+pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod fault;
 pub mod generation;
 pub mod inbox;
 pub mod limits;

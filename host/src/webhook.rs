@@ -1,6 +1,6 @@
 //! One HTTP request of WeChat's into one response.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt::Display, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -13,13 +13,14 @@ use hyper::{
 use crate::{
     bot::Bot,
     clock::World,
+    fault::{self, Signed},
     inbox::Inbox,
     limits,
     reload::Reloader,
     server::Service,
     wechat::{
         cipher::WhichKey,
-        document::{Document, Format, MAX_BODY},
+        document::{Document, Format, MAX_BODY, ParseError},
         envelope::render_envelope,
         message::Message,
         reply::SUCCESS,
@@ -40,6 +41,8 @@ struct Refusal(StatusCode, Cow<'static, str>);
 /// The parameters that WeChat puts into the URL.
 #[derive(Default)]
 struct Query<'a> {
+    /// All of it, as it arrived.
+    raw: &'a str,
     signature: Option<Cow<'a, str>>,
     timestamp: Option<Cow<'a, str>>,
     nonce: Option<Cow<'a, str>>,
@@ -65,7 +68,7 @@ impl Webhook {
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
         let generation = self.reloader.current();
         let Some(bot) = generation.bot(request.uri().path()) else {
-            return Err(Refusal(StatusCode::NOT_FOUND, "no bot has this path".into()));
+            return Err(Refusal(StatusCode::NOT_FOUND, fault::NO_BOT.into()));
         };
         match *request.method() {
             Method::GET => self.verify(bot, &request),
@@ -78,7 +81,7 @@ impl Webhook {
     fn verify(&self, bot: &Bot, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         self.check_signature(bot, &query)?;
-        let Some(echostr) = query.echostr else { return Err(missing(bot, "echostr")) };
+        let Some(echostr) = query.echostr else { return Err(missing(bot, "echostr", &query)) };
         tracing::info!(bot = &*bot.name, "WeChat verified this URL");
         Ok(response(StatusCode::OK, PLAIN, echostr.into_owned()))
     }
@@ -101,14 +104,17 @@ impl Webhook {
 
     /// Reads a body, decrypting it where it is encrypted.
     fn open(&self, bot: &Bot, query: &Query<'_>, body: &[u8]) -> Result<(Message, Form), Refusal> {
-        let name = &*bot.name;
-        let unreadable = |why: &dyn std::fmt::Display| {
-            if let Some(more) = bot.complaints.admit() {
-                tracing::warn!(bot = name, more, "unreadable message: {why}");
-            }
-            Refusal(StatusCode::BAD_REQUEST, format!("unreadable message: {why}").into())
+        let unreadable = |why: &dyn Display| {
+            complain(bot, &format_args!("{}: {why}", fault::UNREADABLE));
+            Refusal(StatusCode::BAD_REQUEST, format!("{}: {why}", fault::UNREADABLE).into())
         };
-        let document = Document::parse(body).map_err(|error| unreadable(&error))?;
+        let document = Document::parse(body).map_err(|error| match error {
+            ParseError::Empty => {
+                complain(bot, &format_args!("{}: {}", fault::UNREADABLE, fault::no_body()));
+                Refusal(StatusCode::BAD_REQUEST, format!("{}: {error}", fault::UNREADABLE).into())
+            }
+            error => unreadable(&error),
+        })?;
         let format = document.format;
         let encrypted = match query.encrypt_type.as_deref() {
             None | Some("" | "raw") => false,
@@ -117,44 +123,36 @@ impl Webhook {
         };
         if !encrypted {
             if bot.require_encryption {
-                if let Some(more) = bot.complaints.admit() {
-                    tracing::warn!(
-                        bot = name,
-                        more,
-                        "a plaintext message was refused, because `require_encryption` is set"
-                    );
-                }
-                return Err(Refusal(StatusCode::FORBIDDEN, "this bot takes encrypted messages only".into()));
+                complain(bot, &fault::plaintext_refused());
+                return Err(Refusal(StatusCode::FORBIDDEN, fault::ENCRYPTED_ONLY.into()));
             }
             if document.leaf("Encrypt").is_some() && document.leaf("MsgType").is_none() {
-                return Err(unreadable(&"it is encrypted, but the URL lacks `encrypt_type=aes`"));
+                let fault = fault::encrypt_type_dropped();
+                complain(bot, &format_args!("{}: {fault}", fault::UNREADABLE));
+                return Err(Refusal(StatusCode::BAD_REQUEST, format!("{}: {}", fault::UNREADABLE, fault.what).into()));
             }
             let message = Message::try_from(document).map_err(|error| unreadable(&error))?;
             return Ok((message, Form { format, key: None }));
         }
 
         // One answer for everything that can be wrong with a ciphertext: the log tells the operator, nothing tells an attacker.
-        let refuse = |why: String| {
-            if let Some(more) = bot.complaints.admit() {
-                tracing::warn!(bot = name, more, "an encrypted message was refused: {why}");
-            }
-            Refusal(StatusCode::FORBIDDEN, "this message cannot be decrypted".into())
+        let refuse = |why: &dyn Display| {
+            complain(bot, &format_args!("an encrypted message was refused: {why}"));
+            Refusal(StatusCode::FORBIDDEN, fault::UNDECIPHERABLE.into())
         };
-        let Some(cipher) = &bot.cipher else {
-            return Err(refuse(
-                "the bot has no `encoding_aes_key`; add it and `app_id`, or choose plaintext mode (明文模式)".into(),
-            ));
+        let Some(cipher) = &bot.cipher else { return Err(refuse(&fault::no_key())) };
+        let Some(msg_signature) = query.msg_signature.as_deref() else {
+            return Err(missing(bot, "msg_signature", query));
         };
-        let Some(msg_signature) = query.msg_signature.as_deref() else { return Err(missing(bot, "msg_signature")) };
         let Some(encrypt) = document.leaf("Encrypt") else {
-            return Err(refuse("it has no `Encrypt`, though the URL says `encrypt_type=aes`".into()));
+            return Err(refuse(&"it has no `Encrypt`, though the URL says `encrypt_type=aes`"));
         };
         let (timestamp, nonce) =
             (query.timestamp.as_deref().unwrap_or_default(), query.nonce.as_deref().unwrap_or_default());
         if !signature::verify(&[bot.token.expose(), timestamp, nonce, encrypt], msg_signature) {
-            return Err(refuse(format!("`msg_signature` is wrong{}", self.age(timestamp))));
+            return Err(refuse(&format_args!("`msg_signature` is wrong{}", self.age(timestamp))));
         }
-        let opened = cipher.decrypt(encrypt).map_err(|error| refuse(error.to_string()))?;
+        let opened = cipher.decrypt(encrypt).map_err(|error| refuse(&fault::undecipherable(&error)))?;
         let inner = Document::parse(&opened.message).map_err(|error| unreadable(&error))?;
         let format = inner.format;
         let message = Message::try_from(inner).map_err(|error| unreadable(&error))?;
@@ -186,22 +184,22 @@ impl Webhook {
     }
 
     fn check_signature(&self, bot: &Bot, query: &Query<'_>) -> Result<(), Refusal> {
-        let Some(given) = query.signature.as_deref() else { return Err(missing(bot, "signature")) };
-        let Some(timestamp) = query.timestamp.as_deref() else { return Err(missing(bot, "timestamp")) };
-        let Some(nonce) = query.nonce.as_deref() else { return Err(missing(bot, "nonce")) };
+        let Some(given) = query.signature.as_deref() else { return Err(missing(bot, "signature", query)) };
+        let Some(timestamp) = query.timestamp.as_deref() else { return Err(missing(bot, "timestamp", query)) };
+        let Some(nonce) = query.nonce.as_deref() else { return Err(missing(bot, "nonce", query)) };
         if signature::verify(&[bot.token.expose(), timestamp, nonce], given) {
             return Ok(());
         }
         if let Some(more) = bot.complaints.admit() {
-            tracing::warn!(
-                bot = &*bot.name,
-                more,
-                "wrong signature{}: usually the `token` of bots.toml is not the Token of the account's server \
-                 configuration, or a proxy changes the query",
-                self.age(timestamp)
-            );
+            let generation = self.reloader.current();
+            let others = generation.bots().filter(|(_, other)| other.name != bot.name);
+            let others = others.map(|(_, other)| (&*other.name, other.token.expose()));
+            let signed = Signed { signature: given, timestamp, nonce };
+            let fault = fault::wrong_signature(signed, bot.token.expose(), others);
+            let age = self.age(timestamp);
+            tracing::warn!(bot = &*bot.name, more, "{}{age}: {fault}", fault::WRONG_SIGNATURE);
         }
-        Err(Refusal(StatusCode::FORBIDDEN, "wrong signature".into()))
+        Err(Refusal(StatusCode::FORBIDDEN, fault::WRONG_SIGNATURE.into()))
     }
 
     /// How old a timestamp is, for the log: a stale one is a replay or a wrong clock.
@@ -235,7 +233,7 @@ impl Service for Webhook {
 impl<'a> Query<'a> {
     /// Reads the parameters; of one given twice, the first counts.
     fn parse(query: &'a str) -> Self {
-        let mut parsed = Self::default();
+        let mut parsed = Self { raw: query, ..Self::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let slot = match &*name {
                 "signature" => &mut parsed.signature,
@@ -280,15 +278,17 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     }
 }
 
-fn missing(bot: &Bot, parameter: &str) -> Refusal {
+fn missing(bot: &Bot, parameter: &str, query: &Query<'_>) -> Refusal {
+    let fault = fault::missing_parameter(parameter, query.raw);
+    complain(bot, &fault);
+    Refusal(StatusCode::BAD_REQUEST, fault.what)
+}
+
+/// Logs why a request was refused, unless it has been said too often.
+fn complain(bot: &Bot, why: &dyn Display) {
     if let Some(more) = bot.complaints.admit() {
-        tracing::warn!(
-            bot = &*bot.name,
-            more,
-            "a request without the parameter `{parameter}`: not WeChat, or a proxy drops the query"
-        );
+        tracing::warn!(bot = &*bot.name, more, "{why}");
     }
-    Refusal(StatusCode::BAD_REQUEST, format!("the parameter `{parameter}` is missing").into())
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -5,10 +5,12 @@ use std::{fs, path::Path};
 /// The library's modules and what each may import of the others.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
+    ("caller", &[]),
     (
         "cli",
         &[
             "bot",
+            "caller",
             "generation",
             "inbox",
             "plugin",
@@ -34,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("watch", &[]),
     ("config", &[]),
     ("transcript", &[]),
+    ("fault", &[]),
     ("wechat", &[]),
     ("secret", &[]),
     ("limits", &[]),
@@ -44,7 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Everyone may use these, but for those modules that may use nothing.
-const FOR_ALL: &[&str] = &["wechat", "config", "secret", "limits", "clock", "digest", "text", "throttle"];
+const FOR_ALL: &[&str] = &["wechat", "config", "fault", "secret", "limits", "clock", "digest", "text", "throttle"];
 
 /// Pure modules.
 const ALONE: &[&str] = &["wechat", "secret", "limits", "clock", "digest", "text", "throttle"];
@@ -54,7 +57,8 @@ const BEHIND: &[(&str, &[&str])] = &[
     ("wasmtime", &["plugin"]),
     ("wasmtime_wasi", &["plugin"]),
     ("wasmtime_wasi_http", &["plugin"]),
-    ("hyper", &["plugin", "server", "webhook"]),
+    ("hyper", &["caller", "plugin", "server", "webhook"]),
+    ("tokio_rustls", &["caller"]),
     ("quick_xml", &["wechat"]),
     ("toml", &["config"]),
     ("rusqlite", &["store"]),

@@ -66,6 +66,11 @@ impl Problem {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// What to do about it, where that is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
 }
 
 /// All that was found wrong, in the order of the file, and the files themselves.
@@ -122,6 +127,16 @@ impl Problems {
             (problem.severity == Severity::Warning, place)
         });
         sorted.into_iter()
+    }
+
+    /// Where a problem is, as `FILE:LINE:COLUMN`.
+    pub fn place(&self, problem: &Problem) -> Option<String> {
+        let (id, span) = problem.place.as_ref()?;
+        let source = self.sources.get(id.0)?;
+        let before = &source.shown[..clamp(&source.shown, span).start];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Some(format!("{}:{line}:{column}", source.name))
     }
 
     /// Everything as text: one paragraph a problem, and a closing line that counts them.
@@ -203,6 +218,8 @@ mod tests {
         let source = problems.add_source("bots.toml", text, std::slice::from_ref(&(9..16)));
         problems.push(Problem::error("unknown key `paht`").at(source, 18..22).hint("did you mean `path`?"));
         problems.push(Problem::warning("weak token").at(source, 8..17));
+        let places: Vec<_> = problems.iter().filter_map(|problem| problems.place(problem)).collect();
+        assert_eq!(places, ["bots.toml:2:1", "bots.toml:1:9"]);
         insta::assert_snapshot!(problems, @r#"
         error: unknown key `paht`
          --> bots.toml:2:1

@@ -162,6 +162,7 @@ impl Reader<'_, '_> {
             }
             None => None,
         };
+        let unset = self.origins.unset.len();
         let token = match table.take("token") {
             Some(entry) => self.token(&name, entry, server),
             None => {
@@ -174,6 +175,7 @@ impl Reader<'_, '_> {
             }
         };
         let cipher = self.cipher(&name, &mut table);
+        let unset = self.origins.unset.split_off(unset);
         let require_encryption = table.get::<bool>("require_encryption", self.problems);
         if let Some(require) = &require_encryption
             && *require.get_ref()
@@ -193,10 +195,13 @@ impl Reader<'_, '_> {
             rules::rules(entry.value, self.source, &known, self.origins, self.problems)
         });
         table.finish(&format!("`[bots.{name}]`"), self.problems);
+        let (token, token_is_default) = token?;
         Some(Bot {
             name,
             path: path?,
-            token: token?,
+            token,
+            token_is_default,
+            unset,
             cipher,
             require_encryption: require_encryption.is_some_and(toml::Spanned::into_inner),
             on_error: on_error.unwrap_or(CheckedReply::SILENCE),
@@ -372,10 +377,11 @@ impl Reader<'_, '_> {
         Some(trimmed)
     }
 
-    fn token(&mut self, bot: &str, entry: Entry<'_>, server: &Server) -> Option<Secret> {
+    /// The token, and whether it is the default.
+    fn token(&mut self, bot: &str, entry: Entry<'_>, server: &Server) -> Option<(Secret, bool)> {
         let token = sourced(entry, "`token`", self.source, self.origins, self.problems)?;
         if token.origin == Origin::NotNeeded {
-            return Some(Secret::new(""));
+            return Some((Secret::new(""), false));
         }
         let text = token.text.trim();
         // The account's settings page takes nothing else, so anything else cannot be what stands there.
@@ -394,7 +400,7 @@ impl Reader<'_, '_> {
             self.problems
                 .push(problem.at(self.source, token.span).hint("set the environment variable to a token of your own"));
         }
-        Some(Secret::new(text))
+        Some((Secret::new(text), token.origin == Origin::Default))
     }
 
     fn plugin(&mut self, mut table: Table<'_>) -> Option<Plugin> {

@@ -26,6 +26,8 @@ pub struct Origins<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// What a variable that is not set means.
     pub secrets: Secrets,
+    /// The variables that were looked for and are not set, where that is no error.
+    pub unset: Vec<String>,
     /// Every file that was read, or should have been.
     pub files: Files,
 }
@@ -142,7 +144,10 @@ pub(super) fn sourced(
                     Some(value) => (value, Origin::Variable),
                     None => match default {
                         Some(default) => (default.into_inner(), Origin::Default),
-                        None if origins.secrets == Secrets::NotNeeded => (String::new(), Origin::NotNeeded),
+                        None if origins.secrets == Secrets::NotNeeded => {
+                            origins.unset.push(name.into_inner());
+                            (String::new(), Origin::NotNeeded)
+                        }
                         None => {
                             problems.push(
                                 Problem::error(format!(

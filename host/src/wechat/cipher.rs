@@ -146,6 +146,11 @@ impl Cipher {
         Self { current, previous, app_id: app_id.into() }
     }
 
+    /// The account's AppID.
+    pub fn app_id(&self) -> &str {
+        &self.app_id
+    }
+
     /// Reads the value of `Encrypt` with whichever key fits. If none does, the error is the current key's.
     pub fn decrypt(&self, encrypt: &str) -> Result<Decrypted, DecryptError> {
         let encrypt = encrypt.trim_ascii();
