@@ -25,7 +25,7 @@ use std::{
 
 use toml::de::DeTable;
 
-pub use self::allow::Allow;
+pub use self::allow::{Allow, FRAMING_HEADERS, HttpGrant, Origin};
 pub use self::values::{Files, Origins, Print, Secrets, read_bounded};
 use self::{
     problems::{Problem, Problems, SourceId},

@@ -22,7 +22,8 @@
 //! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions` |
 //! | [`bot`] | one account: message → reply | `router`, `plugin`, `store` |
 //! | [`router`] | rules → who answers | – |
-//! | [`plugin`] | runs components; the only one to name wasmtime | `store` |
+//! | [`plugin`] | runs components; the only one to name wasmtime | `store`, `http_client` |
+//! | [`http_client`] | the one way out: policy, addresses checked, bounds, pooled connections | – |
 //! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
 //! | [`versions`] | which versions of plugins worked and which did not, on disk | – |
 //! | [`watch`] | tells when files change | – |
@@ -31,13 +32,14 @@
 //! | [`wechat`] | the protocol: bytes, time and randomness in, values out | nothing of ours, no I/O |
 //! | [`caller`] | WeChat's side: calls an account's URL and judges what comes back | – |
 //! | [`fault`] | what can be wrong between WeChat and an account, in words | – |
-//! | [`secret`], [`limits`], [`clock`], [`digest`], [`text`], [`throttle`] | leaves | – |
+//! | [`secret`], [`limits`], [`clock`], [`called`], [`digest`], [`text`], [`throttle`] | leaves | – |
 //!
 //! Everyone may use `wechat`'s values, `fault`, `config` and the leaves. hyper is named only by `server`, `webhook`,
-//! `caller` and `plugin::wasi_http`, rustls only by `caller`, quick-xml only in `wechat`, toml only in `config`, rusqlite only in
-//! `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to this table.
+//! `caller`, `http_client` and `plugin::wasi_http`, rustls only by `caller` and `http_client`, quick-xml only in `wechat`, toml
+//! only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to this table.
 
 pub mod bot;
+pub mod called;
 pub mod caller;
 pub mod cli;
 pub mod clock;
@@ -45,6 +47,7 @@ pub mod config;
 pub mod digest;
 pub mod fault;
 pub mod generation;
+pub mod http_client;
 pub mod inbox;
 pub mod limits;
 pub mod plugin;

@@ -77,6 +77,39 @@ pub const PLUGIN_RESOURCES: usize = 1_000;
 /// 1 MiB.
 pub const PLUGIN_CALL: usize = 4 << 20;
 
+/// Bytes of the body of an HTTP response that is read whole: WeChat's largest media have 10 MiB.
+pub const HTTP_RESPONSE: usize = 11 << 20;
+
+/// Bytes of the body of an HTTP request or response that is streamed.
+pub const HTTP_STREAM: usize = 64 << 20;
+
+/// Bytes of all bodies that are read whole at one time.
+pub const HTTP_BYTES_IN_FLIGHT: usize = 128 << 20;
+
+/// Bytes of the head of an HTTP request or response.
+pub const HTTP_HEAD: usize = 64 << 10;
+
+/// Headers of an HTTP request or response: the bound of common servers.
+pub const HTTP_HEADERS: usize = 100;
+
+/// Bytes of a header that `allow.http` gives: the bound of common servers on one line.
+pub const HTTP_GRANTED_HEADER: usize = 8 << 10;
+
+/// Redirects of an HTTP request that are followed: browsers follow 20, sensible services one or two.
+pub const HTTP_REDIRECTS: usize = 5;
+
+/// HTTP requests at one time: each takes a file descriptor and up to some hundred KiB.
+pub const HTTP_EXCHANGES: usize = 128;
+
+/// The same of one plugin, so that a slow peer of one leaves room for the others'.
+pub const HTTP_EXCHANGES_EACH: usize = 16;
+
+/// Time for a connection to be made, TLS aside.
+pub const HTTP_CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long a connection is kept for the next request to the same place. Common servers close theirs after 5 to 75 seconds.
+pub const HTTP_IDLE_TIME: Duration = Duration::from_secs(30);
+
 /// Random bytes that a plugin may ask for in one call: the host makes them without a pause.
 pub const PLUGIN_RANDOM: u64 = 64 << 10;
 

@@ -45,8 +45,10 @@ pub use self::{
     trial::{Judgement, Verdict},
 };
 use crate::{
+    called::Called,
     config::{Allow, Limits},
     digest::digest_of,
+    http_client::{Outlet, Policy},
     limits,
     store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
@@ -56,6 +58,8 @@ use crate::{
 pub struct Plugin {
     name: Arc<str>,
     settings: Settings,
+    /// The way out that `allow.http` grants.
+    outlet: Arc<Outlet>,
     compiled: Arc<Compiled>,
 }
 
@@ -143,12 +147,14 @@ impl Plugin {
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         };
-        Ok(Self { name, settings, compiled: Arc::new(compiled) })
+        let outlet = outlet(&compiled.code.class, &settings);
+        Ok(Self { name, outlet, settings, compiled: Arc::new(compiled) })
     }
 
     /// The same code with other settings.
     pub fn reconfigured(&self, settings: Settings) -> Self {
-        Self { name: self.name.clone(), settings, compiled: self.compiled.clone() }
+        let outlet = outlet(&self.compiled.code.class, &settings);
+        Self { name: self.name.clone(), outlet, settings, compiled: self.compiled.clone() }
     }
 
     /// Whether the code as it is compiled can run within this much memory.
@@ -263,12 +269,15 @@ impl Plugin {
     ) -> Result<T, Failure> {
         let Compiled { code, share, .. } = &*self.compiled;
         let Code { class, memories, .. } = &**code;
-        let patience = match &work {
-            Some(work) => work.lock().await.queue(),
-            None => limits::PLUGIN_QUEUE,
+        let (patience, called) = match &work {
+            Some(work) => {
+                let work = work.lock().await;
+                (work.queue(), work.called().clone())
+            }
+            None => (limits::PLUGIN_QUEUE, Called::default()),
         };
         let _permits = class.acquire(share, *memories, patience).await?;
-        let mut store = class.store(Run::new(class.host(), &self.name, &self.settings, work));
+        let mut store = class.store(Run::new(class.host(), self, work, called));
         let _running = class.running();
         let done = tokio::select! {
             biased;
@@ -283,6 +292,10 @@ impl Plugin {
             Err(_) => Err(Failure::Time(limit)),
         }
     }
+}
+
+fn outlet(class: &engine::Class, settings: &Settings) -> Arc<Outlet> {
+    Arc::new(class.host().http.outlet(Policy::of_plugin(&settings.allow)))
 }
 
 impl fmt::Debug for Plugin {

@@ -30,7 +30,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("generation", &["bot", "plugin", "router", "versions"]),
     ("bot", &["plugin", "router", "store"]),
     ("router", &[]),
-    ("plugin", &["store"]),
+    ("plugin", &["http_client", "store"]),
+    ("http_client", &[]),
     ("store", &[]),
     ("versions", &[]),
     ("watch", &[]),
@@ -42,23 +43,26 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("clock", &[]),
     ("digest", &[]),
+    ("called", &[]),
     ("text", &[]),
     ("throttle", &[]),
 ];
 
 /// Everyone may use these, but for those modules that may use nothing.
-const FOR_ALL: &[&str] = &["wechat", "config", "fault", "secret", "limits", "clock", "digest", "text", "throttle"];
+const FOR_ALL: &[&str] =
+    &["wechat", "config", "fault", "secret", "limits", "clock", "called", "digest", "text", "throttle"];
 
 /// Pure modules.
-const ALONE: &[&str] = &["wechat", "secret", "limits", "clock", "digest", "text", "throttle"];
+const ALONE: &[&str] = &["wechat", "secret", "limits", "clock", "called", "digest", "text", "throttle"];
 
 /// Libraries that stay behind one module, so that replacing one touches one place.
 const BEHIND: &[(&str, &[&str])] = &[
     ("wasmtime", &["plugin"]),
     ("wasmtime_wasi", &["plugin"]),
     ("wasmtime_wasi_http", &["plugin"]),
-    ("hyper", &["caller", "plugin", "server", "webhook"]),
+    ("hyper", &["caller", "http_client", "plugin", "server", "webhook"]),
     ("tokio_rustls", &["caller"]),
+    ("rustls", &["caller", "http_client"]),
     ("quick_xml", &["wechat"]),
     ("toml", &["config"]),
     ("rusqlite", &["store"]),

@@ -1,34 +1,71 @@
 //! `[plugins.NAME.allow]`: what of the outside a plugin may reach.
 
-use url::Url;
+use std::{net::IpAddr, ops::Range};
+
+use http::{HeaderName, HeaderValue};
+use toml::de::DeValue;
+use url::{Host, Url};
 
 use super::{
-    problems::{Problem, Problems},
-    table::Table,
-    values::strings,
+    problems::{Problem, Problems, SourceId},
+    table::{Entry, Table, Value, described},
+    values::{Origins, sourced, strings},
 };
+use crate::{limits, secret::Secret};
 
 /// What of the outside a plugin may reach; nothing unless it is named.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Allow {
-    /// Origins: scheme, host and port.
-    http: Vec<Origin>,
+    /// Entries of `http`, each of another origin.
+    pub http: Vec<HttpGrant>,
     /// Paths of the WeChat API; a `*` at the end stands for anything.
     wechat: Vec<String>,
 }
 
-/// A scheme, a host and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: u16,
+/// An entry of `allow.http`: a text, or `{ url, headers, private }`.
+#[derive(Debug, Clone)]
+pub struct HttpGrant {
+    /// Where requests may go.
+    pub origin: Origin,
+    /// Headers that are added on the way there.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Whether its name may stand for an address of a private network.
+    pub private: bool,
 }
 
+/// A scheme, a host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// As it stands in a URL: in lower case, an IPv6 address in brackets, without a dot at its end.
+    pub host: String,
+    /// The port, given or usual.
+    pub port: u16,
+}
+
+/// Headers that frame a request, or belong to one connection: the host writes those that are needed, and nobody else may.
+pub const FRAMING_HEADERS: [&str; 14] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
 impl Allow {
-    /// Whether a request to this URL is allowed. What is no URL is not.
-    pub fn http(&self, url: &str) -> bool {
-        Url::parse(url).ok().as_ref().and_then(Origin::of).is_some_and(|origin| self.http.contains(&origin))
+    /// The entry that allows requests to this origin.
+    pub fn http(&self, origin: &Origin) -> Option<&HttpGrant> {
+        self.http.iter().find(|grant| grant.origin == *origin)
     }
 
     /// Whether a call of this path of the WeChat API is allowed. One with `.` or `..` in it, or a query, never is: it would not be the
@@ -43,43 +80,59 @@ impl Allow {
                 None => path == allowed,
             })
     }
-
-    /// The entry of `allow.http` that would allow this URL; none where it is no URL of HTTP.
-    pub fn entry_for(url: &str) -> Option<String> {
-        let url = Url::parse(url).ok()?;
-        Origin::of(&url)?;
-        Some(url.origin().ascii_serialization())
-    }
 }
 
 impl Origin {
-    fn of(url: &Url) -> Option<Self> {
+    /// Where a request to this URL goes; none where it is no URL of HTTP.
+    pub fn of(url: &Url) -> Option<Self> {
         let scheme = url.scheme();
         if !["http", "https"].contains(&scheme) {
             return None;
         }
         // A name with a dot at its end is the same name.
         let host = url.host_str()?.trim_end_matches('.').to_owned();
+        if host.is_empty() {
+            return None;
+        }
         Some(Self { scheme: scheme.to_owned(), host, port: url.port_or_known_default()? })
+    }
+
+    /// The host and, where it is not the scheme's usual one, the port.
+    pub fn authority(&self) -> String {
+        match (self.scheme.as_str(), self.port) {
+            ("http", 80) | ("https", 443) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// The address that stands in place of a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        match Host::parse(&self.host).ok()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority())
     }
 }
 
 /// Reads the table.
-pub(super) fn allow(mut table: Table<'_>, problems: &mut Problems) -> Allow {
+pub(super) fn allow(mut table: Table<'_>, origins: &mut Origins<'_>, problems: &mut Problems) -> Allow {
     let source = table.source();
     let mut allow = Allow::default();
-    for (text, span) in table.take("http").map_or_else(Vec::new, |entry| strings(entry, "http", source, problems)) {
-        let url = Url::parse(&text).ok();
-        let bare = |url: &&Url| {
-            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
-        };
-        match url.as_ref().filter(bare).and_then(Origin::of) {
-            Some(origin) => allow.http.push(origin),
-            None => problems.push(
-                Problem::error(format!("`{text}` is no origin of HTTP"))
-                    .at(source, span)
-                    .hint("scheme and host, with a port where it is not the usual one: `https://api.example.com`"),
-            ),
+    for value in table.take("http").map_or_else(Vec::new, values) {
+        let span = value.span();
+        let Some(grant) = http_grant(value, source, origins, problems) else { continue };
+        if allow.http(&grant.origin).is_some() {
+            let problem = Problem::error(format!("`http` names `{}` twice", grant.origin)).at(source, span);
+            problems.push(problem.hint("give all of its headers in one entry"));
+        } else {
+            allow.http.push(grant);
         }
     }
     for (path, span) in table.take("wechat").map_or_else(Vec::new, |entry| strings(entry, "wechat", source, problems)) {
@@ -91,62 +144,155 @@ pub(super) fn allow(mut table: Table<'_>, problems: &mut Problems) -> Allow {
                 .push(problem.hint("such as `/cv/ocr/comm`, without the host; a `*` at the end stands for anything"));
         }
     }
-    let span = table.span.clone();
     table.finish("`allow`", problems);
-    if allow != Allow::default() {
+    allow
+}
+
+/// One value, or those of a list.
+fn values(entry: Entry<'_>) -> Vec<Value<'_>> {
+    let span = entry.value.span();
+    match entry.value.into_inner() {
+        DeValue::Array(values) => values.into_iter().collect(),
+        single => vec![Value::new(span, single)],
+    }
+}
+
+fn http_grant(
+    value: Value<'_>,
+    source: SourceId,
+    origins: &mut Origins<'_>,
+    problems: &mut Problems,
+) -> Option<HttpGrant> {
+    let span = value.span();
+    let mut table = match value.into_inner() {
+        DeValue::String(text) => {
+            let origin = origin(&text, span, source, problems)?;
+            return Some(HttpGrant { origin, headers: Vec::new(), private: false });
+        }
+        DeValue::Table(entries) => Table::new(entries, span.clone(), source),
+        other => {
+            let what = described(&other);
+            let problem = Problem::error(format!("`http` must be a URL or a list of URLs, not {what}"));
+            problems.push(problem.at(source, span).hint(GRANT));
+            return None;
+        }
+    };
+    let url_given = table.contains("url");
+    let url = table.get::<String>("url", problems);
+    let private = table.get::<bool>("private", problems).is_some_and(|private| *private.get_ref());
+    let headers = table.take("headers").map_or_else(Vec::new, |entry| headers(entry, source, origins, problems));
+    table.finish("an entry of `allow.http`", problems);
+    if !url_given {
+        problems.push(Problem::error("this entry has no `url`").at(source, span).hint(GRANT));
+    }
+    let url = url?;
+    let origin = origin(url.get_ref(), url.span(), source, problems)?;
+    Some(HttpGrant { origin, headers, private })
+}
+
+const GRANT: &str = "`\"https://api.example.com\"`, or `{ url = \"https://api.example.com\", headers = { Authorization = { env = \"NAME\" } } }`";
+
+fn origin(text: &str, span: Range<usize>, source: SourceId, problems: &mut Problems) -> Option<Origin> {
+    let bare = |url: &&Url| {
+        url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    let origin = Url::parse(text).ok().as_ref().filter(bare).and_then(Origin::of);
+    if origin.is_none() {
         problems.push(
-            Problem::warning(
-                "this version of mynah sends nothing yet: what `allow` names is answered with `unavailable`",
-            )
-            .at(source, span),
+            Problem::error(format!("`{text}` is no origin of HTTP"))
+                .at(source, span)
+                .hint("scheme and host, with a port where it is not the usual one: `https://api.example.com`"),
         );
     }
-    allow
+    origin
+}
+
+fn headers(
+    entry: Entry<'_>,
+    source: SourceId,
+    origins: &mut Origins<'_>,
+    problems: &mut Problems,
+) -> Vec<(HeaderName, Secret)> {
+    let Some(table) = Table::from_value(entry.value, "`headers`", source, problems) else { return Vec::new() };
+    let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
+    for (key, value) in table.into_entries() {
+        let (place, given) = (key.span(), key.get_ref());
+        let entry = Entry { key_span: place.clone(), value };
+        let sourced = sourced(entry, &format!("the header `{given}`"), source, origins, problems);
+        let name = match HeaderName::from_bytes(given.as_bytes()) {
+            Ok(name) if FRAMING_HEADERS.contains(&name.as_str()) => {
+                let problem = Problem::error(format!("the header `{given}` cannot be given")).at(source, place);
+                problems.push(problem.hint("it belongs to the connection, and the host writes it where it is needed"));
+                continue;
+            }
+            Ok(name) => name,
+            Err(_) => {
+                problems.push(Problem::error(format!("`{given}` is no name of a header")).at(source, place));
+                continue;
+            }
+        };
+        if headers.iter().any(|(other, _)| *other == name) {
+            problems.push(Problem::error(format!("the header `{given}` is given twice")).at(source, place));
+            continue;
+        }
+        let Some(sourced) = sourced else { continue };
+        // A file ends in a newline that nobody means.
+        let text = sourced.text.trim();
+        if text.len() > limits::HTTP_GRANTED_HEADER || HeaderValue::from_str(text).is_err() {
+            let message = format!("the value of the header `{given}` is nothing that a header can carry");
+            let hint = "at most 8 KiB of ASCII characters, on one line";
+            problems.push(Problem::error(message).at(source, place).hint(hint));
+            continue;
+        }
+        headers.push((name, Secret::new(text)));
+    }
+    headers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn allowing(http: &[&str], wechat: &[&str]) -> Allow {
-        Allow {
-            http: http.iter().map(|url| Origin::of(&Url::parse(url).unwrap()).unwrap()).collect(),
-            wechat: wechat.iter().map(|&path| path.to_owned()).collect(),
-        }
+    fn origin(url: &str) -> Option<Origin> {
+        Url::parse(url).ok().as_ref().and_then(Origin::of)
     }
 
     #[test]
-    fn only_the_very_origin_is_allowed() {
-        let allow = allowing(&["https://api.example.com", "http://127.0.0.1:9003"], &[]);
-        for url in [
-            "https://api.example.com/a?b",
-            "https://API.example.com:443/",
-            "https://api.example.com./",
-            "http://127.0.0.1:9003/ocr",
+    fn a_url_has_one_origin_however_it_is_written() {
+        for (url, expected) in [
+            ("https://API.example.com:443/a?b#c", Some("https://api.example.com")),
+            ("https://api.example.com./", Some("https://api.example.com")),
+            ("https://api.example.com:8443/", Some("https://api.example.com:8443")),
+            ("https://api.example.com@evil.com/", Some("https://evil.com")),
+            ("https://evil.com\\@api.example.com/", Some("https://evil.com")),
+            ("https://ａｐｉ.example.com/", Some("https://api.example.com")),
+            ("https://bücher.example/", Some("https://xn--bcher-kva.example")),
+            ("http://127.1/", Some("http://127.0.0.1")),
+            ("http://2130706433/", Some("http://127.0.0.1")),
+            ("http://0x7f.0.0.01:80/", Some("http://127.0.0.1")),
+            ("http://[0:0:0:0:0:FFFF:7f00:1]:9003/", Some("http://[::ffff:7f00:1]:9003")),
+            ("http://[fe80::1%25eth0]/", None),
+            ("http://./", None),
+            ("ftp://api.example.com/", None),
+            ("file:///etc/passwd", None),
+            ("api.example.com", None),
+            ("", None),
         ] {
-            assert!(allow.http(url), "{url}");
+            assert_eq!(origin(url).map(|origin| origin.to_string()).as_deref(), expected, "{url}");
         }
-        for url in [
-            "http://api.example.com/",
-            "https://api.example.com:8443/",
-            "https://api.example.com@evil.com/",
-            "https://api.example.com.evil.com/",
-            "https://evil.com/https://api.example.com",
-            "http://127.0.0.1/",
-            "ftp://api.example.com/",
-            "file:///etc/passwd",
-            "api.example.com",
-            "",
-        ] {
-            assert!(!allow.http(url), "{url}");
-        }
-        assert_eq!(Allow::entry_for("https://a.example:8443/x?y").as_deref(), Some("https://a.example:8443"));
-        assert_eq!(Allow::entry_for("nonsense"), None);
+        assert_eq!(origin("http://[::1]/").unwrap().address(), Some("::1".parse().unwrap()));
+        assert_eq!(origin("http://127.1/").unwrap().address(), Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(origin("http://localhost/").unwrap().address(), None);
     }
 
     #[test]
     fn only_the_very_path_is_allowed() {
-        let allow = allowing(&[], &["/cv/ocr/comm", "/cgi-bin/menu/*"]);
+        let wechat = ["/cv/ocr/comm", "/cgi-bin/menu/*"].map(str::to_owned).into();
+        let allow = Allow { http: Vec::new(), wechat };
         assert!(allow.wechat("/cv/ocr/comm") && allow.wechat("/cgi-bin/menu/get"));
         for path in [
             "/cv/ocr",

@@ -433,7 +433,7 @@ impl Reader<'_, '_> {
             None => Limits { time: limits::PLUGIN_TIME, memory: limits::PLUGIN_MEMORY },
         };
         let allow = table.take("allow").and_then(|entry| self.table(entry, "`allow`"));
-        let allow = allow.map_or_else(Allow::default, |table| allow::allow(table, self.problems));
+        let allow = allow.map_or_else(Allow::default, |table| allow::allow(table, self.origins, self.problems));
         table.finish("a plugin", self.problems);
         let (span, wasm) = wasm?;
         Some(Plugin { span, wasm, sha256, build, config: Arc::new(config), limits, allow: Arc::new(allow) })

@@ -71,6 +71,8 @@ enum Attempt {
     Done(Done),
     /// What it read of these scopes has changed meanwhile, and nothing of it was committed.
     Overtaken(Vec<Scope>),
+    /// The same, after it had called the outside, which must not happen again.
+    OvertakenOutside,
 }
 
 impl Delivery {
@@ -171,9 +173,20 @@ impl Inbox {
                     tracing::debug!(tried, "its reads were overtaken; it is run again");
                     contested = scopes;
                 }
+                Attempt::OvertakenOutside => {
+                    tracing::error!(
+                        "its reads were overtaken after it had called the outside, so it is not run again; what it stored is dropped"
+                    );
+                    return self.give_up(delivery).await;
+                }
             }
         }
         tracing::error!("its reads were overtaken {TRIES} times; what it did is dropped");
+        self.give_up(delivery).await
+    }
+
+    /// Ends a message whose run could not be committed.
+    async fn give_up(&self, delivery: &Delivery) -> Done {
         if delivery.is_late() { self.end_with_apology(delivery).await } else { self.apologise(delivery) }
     }
 
@@ -275,11 +288,11 @@ impl Inbox {
         if answer.is_none() && !work.reads_several() {
             return Attempt::Done(Done::Answered(body));
         }
-        let scopes = work.scopes().cloned().collect();
+        let overtaken = overtaken(&work);
         Attempt::Done(match self.store.commit(work.commit(delivery.key, answer)).await {
             Ok(Outcome::Committed) => Done::Answered(body),
             Ok(Outcome::Answered(earlier)) => Done::Answered(String::from_utf8_lossy(&earlier).into()),
-            Ok(Outcome::Conflict) => return Attempt::Overtaken(scopes),
+            Ok(Outcome::Conflict) => return overtaken,
             Ok(Outcome::Quota(scope)) => {
                 no_room(&scope);
                 self.apologise(delivery)
@@ -318,7 +331,7 @@ impl Inbox {
                 // The follower may have gone on between reading and writing; if it is the run's own reads that were overtaken, they
                 // still are the next time.
                 Ok(Outcome::Conflict) if conflicts < 2 => conflicts += 1,
-                Ok(Outcome::Conflict) => return Attempt::Overtaken(work.scopes().cloned().collect()),
+                Ok(Outcome::Conflict) => return overtaken(work),
                 Ok(Outcome::Quota(scope)) => {
                     no_room(&scope);
                     return Attempt::Done(self.end_with_apology(delivery).await);
@@ -366,6 +379,14 @@ impl Inbox {
     fn doubt(&self) {
         *self.doubt.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
+}
+
+/// What a conflict means for a run.
+fn overtaken(work: &Work) -> Attempt {
+    if work.called().is_noted() {
+        return Attempt::OvertakenOutside;
+    }
+    Attempt::Overtaken(work.scopes().cloned().collect())
 }
 
 /// The key of the commit that ends a pending message: the message's own is taken by its interim answer.

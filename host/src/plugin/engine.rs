@@ -26,7 +26,7 @@ use super::{
     run::Run,
     trial::Verdicts,
 };
-use crate::{clock, limits};
+use crate::{clock, http_client::Client, limits};
 
 /// Memories in the pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole
 /// of its slot. Under the 4 GiB that service managers like to set as a bound, half is left: measured, three large plugins and their
@@ -57,6 +57,7 @@ const KEEP_TABLE_RESIDENT: usize = 64 << 10;
 pub(super) struct Host {
     pub(super) world: clock::World,
     pub(super) timezone: Arc<str>,
+    pub(super) http: Client,
 }
 
 /// Runs plugins: two engines, one for each class of memory, and one for components that need more of the component model.
@@ -92,12 +93,22 @@ pub(super) struct Class {
 impl Runtime {
     /// Makes the engines; `timezone` is what plugins see as TZ.
     pub fn new(world: clock::World, timezone: &str) -> anyhow::Result<Self> {
-        Self::with_cache(world, timezone, None)
+        Self::with_client(world, timezone, None, Client::new())
     }
 
     /// The same with a folder of its own for compiled code, which so survives a restart. Whoever can write to that folder can run code
     /// as this process. One that cannot be used costs time, and is only warned of.
     pub fn with_cache(world: clock::World, timezone: &str, folder: Option<&Path>) -> anyhow::Result<Self> {
+        Self::with_client(world, timezone, folder, Client::new())
+    }
+
+    /// The same with a client of the caller's for plugins' HTTP, which may go another way than to the network.
+    pub fn with_client(
+        world: clock::World,
+        timezone: &str,
+        folder: Option<&Path>,
+        http: Client,
+    ) -> anyhow::Result<Self> {
         let cache = folder.and_then(|folder| {
             compiler::cache(folder)
                 .inspect_err(|error| {
@@ -105,7 +116,7 @@ impl Runtime {
                 })
                 .ok()
         });
-        let host = Host { world, timezone: timezone.into() };
+        let host = Host { world, timezone: timezone.into(), http };
         let ticker = Arc::new(Ticker::default());
         let (pool, memories) = pool(cache.as_ref());
         let pooled = Class::new(pool, memories, &host, &ticker)?;

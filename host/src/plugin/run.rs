@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::{
-    Answer, Failure, Settings, bindings::mynah::bot::types, clocks::ClocksView, engine::Host, output::Output,
+    Answer, Failure, Plugin, bindings::mynah::bot::types, clocks::ClocksView, engine::Host, output::Output,
     wasi_http::WasiHttp,
 };
 use crate::{
+    called::Called,
     clock::{Clock, Randomness},
     config::Allow,
+    http_client::Outlet,
     limits,
     plugin::SharedWork,
     store::work::{Refusal, Work},
@@ -31,6 +33,7 @@ pub(super) struct Run {
     pub(super) log_cut: u64,
     pub(super) allow: Arc<Allow>,
     clock: Arc<dyn Clock>,
+    pub(super) outside: Outside,
     stdout: Output,
     stderr: Output,
     wasi: WasiCtx,
@@ -39,8 +42,25 @@ pub(super) struct Run {
     limits: Bounds,
 }
 
+/// What a run needs to call the outside.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) plugin: Arc<str>,
+    pub(super) outlet: Arc<Outlet>,
+    /// Notes that it was called.
+    pub(super) called: Called,
+    /// When answers must be there.
+    pub(super) deadline: Instant,
+}
+
+/// What is left of a plugin's time when it is told that the outside did not answer in time, so that it can still say so itself.
+fn last_words(time: Duration) -> Duration {
+    (time / 10).min(Duration::from_secs(1))
+}
+
 impl Run {
-    pub(super) fn new(host: &Host, plugin: &Arc<str>, settings: &Settings, work: Option<SharedWork>) -> Self {
+    pub(super) fn new(host: &Host, plugin: &Plugin, work: Option<SharedWork>, called: Called) -> Self {
+        let Plugin { name, settings, outlet, .. } = plugin;
         let (stdout, stderr) = (Output::default(), Output::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::PLUGIN_RESOURCES);
@@ -60,8 +80,10 @@ impl Run {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
+        let deadline = Instant::now() + settings.limits.time.saturating_sub(last_words(settings.limits.time));
+        let outside = Outside { plugin: name.clone(), outlet: outlet.clone(), called, deadline };
         Self {
-            plugin: plugin.clone(),
+            plugin: name.clone(),
             config: settings.config.clone(),
             work,
             log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
@@ -71,7 +93,8 @@ impl Run {
             stdout,
             stderr,
             wasi,
-            wasi_http: WasiHttp::new(plugin, &settings.allow),
+            wasi_http: WasiHttp::new(&outside),
+            outside,
             table,
             limits: Bounds::new(settings.limits.memory),
         }

@@ -1,17 +1,19 @@
-//! `wasi:http`: linked, because the components of several languages import it whether they use it or not. This version of the host sends
-//! nothing.
+//! `wasi:http`, under the same rules as our own `http`: what is allowed is decided for each request, bodies are streamed within bounds.
+//! Redirects are responses as any: whoever follows one asks anew.
 
-use std::sync::Arc;
+use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use hyper::{Request, Response};
+use url::Url;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::run::Run;
-use crate::config::Allow;
-
-/// Bytes of a request's or response's headers, as they stand in memory.
-const FIELDS: usize = 64 << 10;
+use super::run::{Outside, Run};
+use crate::{
+    http_client::{self, Bounds, Broken, Kind, Unfinished},
+    limits,
+};
 
 /// A run's part in `wasi:http`.
 pub(super) struct WasiHttp {
@@ -19,19 +21,18 @@ pub(super) struct WasiHttp {
     policy: Policy,
 }
 
-/// Decides about requests.
+/// Sends what is allowed.
 struct Policy {
-    plugin: Arc<str>,
-    allow: Arc<Allow>,
+    outside: Outside,
 }
 
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttp {
-    pub(super) fn new(plugin: &Arc<str>, allow: &Arc<Allow>) -> Self {
+    pub(super) fn new(outside: &Outside) -> Self {
         let mut context = WasiHttpCtx::new();
-        context.set_field_size_limit(FIELDS);
-        Self { context, policy: Policy { plugin: plugin.clone(), allow: allow.clone() } }
+        context.set_field_size_limit(limits::HTTP_HEAD);
+        Self { context, policy: Policy { outside: outside.clone() } }
     }
 
     fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
@@ -50,15 +51,56 @@ impl WasiHttpHooks for Policy {
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let url = request.uri().to_string();
-        if self.allow.http(&url) {
-            tracing::warn!(plugin = &*self.plugin, "HTTP is allowed, but this version of mynah sends nothing yet");
-        } else {
-            super::http::refuse(&self.plugin, &url);
-        }
-        Box::new(async { Err(Error::HttpRequestDenied) })
+        let outside = self.outside.clone();
+        Box::new(async move {
+            let (head, body) = request.into_parts();
+            let url = Url::parse(&head.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
+            let body =
+                Limited::new(body, limits::HTTP_STREAM).map_err(|why| Unfinished(why.to_string())).boxed_unsync();
+            let bounds = Bounds { deadline: outside.deadline, response: limits::HTTP_STREAM, redirects: 0 };
+            let opening = outside.outlet.open(head.method, &url, head.headers, body, bounds, &outside.called);
+            let opened = tokio::time::timeout(head_time(options), opening).await;
+            let response = opened.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| {
+                outside.tell(&error);
+                refusal(&error)
+            })?;
+            let response = response.map(|body| body.map_err(|why| broken(&why)).boxed_unsync());
+            let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, nothing))
+        })
+    }
+}
+
+/// When the plugin itself gives up on a response's head; the run's own time ends sooner or later.
+fn head_time(options: Option<RequestOptions>) -> Duration {
+    let asked = options.map(|options| (options.connect_timeout, options.first_byte_timeout));
+    match asked {
+        Some((Some(connect), Some(first_byte))) => connect.saturating_add(first_byte),
+        Some((Some(time), None) | (None, Some(time))) => time.saturating_add(limits::HTTP_CONNECT_TIME),
+        Some((None, None)) | None => limits::PLUGIN_TIME_MAX,
+    }
+}
+
+/// Why there is no response, in WASI's words.
+fn refusal(error: &http_client::Error) -> Error {
+    match &error.kind {
+        Kind::NotGranted(_) => Error::HttpRequestDenied,
+        Kind::AddressRefused => Error::DestinationIpProhibited,
+        Kind::BadRequest => Error::HttpRequestUriInvalid,
+        Kind::TooLarge => Error::HttpResponseBodySize(None),
+        Kind::Timeout => Error::ConnectionTimeout,
+        Kind::Unavailable => Error::DestinationUnavailable,
+    }
+}
+
+/// Why a response broke off, in WASI's words.
+fn broken(why: &Broken) -> Error {
+    match why {
+        Broken::Late => Error::HttpResponseTimeout,
+        Broken::TooLarge => Error::HttpResponseBodySize(None),
+        Broken::Lost(_) => Error::HttpResponseIncomplete,
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Access, Commit, FollowerChange, FollowerStep, MessageKey, PendingStep, Scope, Store, StoreError, Version,
     follower::{Conversation, Follower},
 };
-use crate::{limits, wechat::reply::Reply};
+use crate::{called::Called, limits, wechat::reply::Reply};
 
 /// Bytes of a plugin's key.
 pub const KEY: usize = 512;
@@ -62,6 +62,7 @@ pub struct Work {
     awaiting: bool,
     /// How long its plugins may wait to be called.
     queue: Duration,
+    called: Called,
     /// The conversation as it was read, to tell whether it went on meanwhile.
     conversation_read: Option<Conversation>,
 }
@@ -99,6 +100,7 @@ impl Work {
             operations: 0,
             awaiting: false,
             queue: limits::PLUGIN_QUEUE,
+            called: Called::default(),
             conversation_read,
         })
     }
@@ -116,6 +118,11 @@ impl Work {
     /// How long its plugins may wait to be called.
     pub fn queue(&self) -> Duration {
         self.queue
+    }
+
+    /// Whether the outside was called for it: then it must not be run again, since that cannot be taken back.
+    pub fn called(&self) -> &Called {
+        &self.called
     }
 
     /// The scopes that it has read or written, in order.

@@ -1,8 +1,10 @@
-//! HTTP with the hosts that bots.toml allows this plugin: `allow = { http = ["https://…"] }`. This version of the host decides
-//! what is allowed, but sends nothing yet: what is allowed is answered with the code `unavailable`.
+//! HTTP with the hosts that bots.toml allows this plugin: `allow = { http = ["https://…"] }`.
 //!
-//! One exchange, read to its end before [`send`] returns. Headers with credentials can stay out of
-//! the plugin: bots.toml may have the host add them on the way out.
+//! One exchange, read to its end before [`send`] returns. Redirects are followed, up to 5, where they
+//! lead to a host that is allowed as well. A body has at most 11 MiB, and is not decompressed.
+//! Headers with credentials can stay out of the plugin: bots.toml may have the host add them on the
+//! way out, in place of any that the plugin gives. `Host`, `Content-Length` and other headers that
+//! frame a request are the host's, and left out where a plugin gives them.
 //!
 //! ```
 //! use mynah_plugin::http::{self, Request, Response};
@@ -35,11 +37,12 @@ use crate::{Error, Field};
 ///
 /// # Errors
 ///
-/// Code `"not-granted"` for a host that bots.toml does not allow, `"timeout"`, `"too-large"`, or
-/// `"unavailable"` on a host that has no HTTP. A status such as 404 is not an error.
+/// Code `"not-granted"` for a host that bots.toml does not allow, or one at an address that it does not
+/// allow; `"bad-request"` for what is no request; `"too-large"`; `"unavailable"` where the other side
+/// cannot be reached; and `"timeout"` shortly before the plugin's own time ends, so that it can still
+/// say so. A status such as 404 is not an error.
 ///
-/// A call cannot be taken back. Where the message is run again (after a crash, or because another
-/// overtook its reads), so is the call.
+/// A call cannot be taken back. Where the message is run again after a crash, so is the call.
 pub fn send(request: &Request) -> Result<Response, Error> {
     crate::host::http::send(request)
 }
