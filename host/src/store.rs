@@ -1,4 +1,5 @@
-//! Durable state: what plugins store, followers' records, recorded answers, and messages to run again after a restart.
+//! Durable state: what plugins store, followers' records, recorded answers, replies to be sent, and messages to run again after a
+//! restart.
 //!
 //! Everything that one message did is one [`Commit`], applied whole or not at all. A commit carries the versions of all that the
 //! message read, and is refused when one of them is no longer current, so that messages are serialisable without locks.
@@ -47,6 +48,9 @@ pub const SCANNED: usize = 1_000;
 /// Bytes after which a page of [`Store::scan`] ends early; one entry more may go over it.
 pub const SCANNED_BYTES: usize = 4 * 1024 * 1024;
 
+/// Replies in one answer to [`Store::outbox`]: more than the caller lets wait for one follower.
+pub const PARCELS: usize = 256;
+
 /// What the store's operations return: a future that can be kept behind `dyn Store`.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -87,6 +91,15 @@ pub trait Store: Send + Sync {
 
     /// Messages that began and did not end, oldest first: to be run again after a restart.
     fn pending(&self) -> StoreFuture<'_, Vec<(MessageKey, Vec<u8>)>>;
+
+    /// What is to be sent to a follower, oldest first, at most [`PARCELS`].
+    fn outbox<'a>(&'a self, bot: &'a str, openid: &'a str) -> StoreFuture<'a, Vec<Parcel>>;
+
+    /// The followers for whom something is to be sent, who waits longest first, and how much it is.
+    fn addressees(&self) -> StoreFuture<'_, Vec<Addressee>>;
+
+    /// What is noted under a name.
+    fn note<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<Vec<u8>>>;
 
     /// A page of all entries of all scopes, in order of bot, plugin and key, after `after`: at most `limit` and at most
     /// [`SCANNED`]. An empty page is the end. Pages are not one snapshot: each shows the moment at which it was read.
@@ -138,6 +151,32 @@ pub struct Versioned<T> {
     pub version: Version,
 }
 
+/// A reply that is to be sent to a follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// What it is called by; those of one follower are sent in this order.
+    pub id: ParcelId,
+    /// Whether its sending was begun. If nobody is at it any more, nobody knows whether it arrived.
+    pub sending: bool,
+    /// The reply, opaque here.
+    pub record: Vec<u8>,
+}
+
+/// Names a parcel. A number is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParcelId(pub u64);
+
+/// A follower for whom something is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressee {
+    /// The bot's name.
+    pub bot: Arc<str>,
+    /// The follower.
+    pub openid: String,
+    /// How much waits.
+    pub parcels: u64,
+}
+
 /// One stored key, as it is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -164,12 +203,25 @@ pub struct Commit {
     pub answer: Option<Vec<u8>>,
     /// Whether the message is to be run again after a restart.
     pub pending: Option<PendingStep>,
+    /// What becomes of replies that are to be sent.
+    pub outbox: Vec<OutboxStep>,
+    /// What is noted under a name from now on; a note without a value is none.
+    pub note: Option<(String, Option<Vec<u8>>)>,
 }
 
 impl Commit {
     /// A commit of `message` that does nothing yet.
     pub fn new(message: MessageKey, now: Duration) -> Self {
-        Self { message, now, follower: None, scopes: BTreeMap::new(), answer: None, pending: None }
+        Self {
+            message,
+            now,
+            follower: None,
+            scopes: BTreeMap::new(),
+            answer: None,
+            pending: None,
+            outbox: Vec::new(),
+            note: None,
+        }
     }
 
     /// What this commit does in `scope`; empty at first.
@@ -181,6 +233,8 @@ impl Commit {
     pub fn only_reads(&self) -> bool {
         self.answer.is_none()
             && self.pending.is_none()
+            && self.outbox.is_empty()
+            && self.note.is_none()
             && self.follower.as_ref().is_none_or(|step| step.change == FollowerChange::Keep)
             && self.scopes.values().all(|access| access.writes.is_empty())
     }
@@ -197,7 +251,13 @@ impl Commit {
             scope.bot.len() + scope.plugin.len() + reads + writes.sum::<usize>()
         });
         let pending = if let Some(PendingStep::Begin(record)) = &self.pending { record.len() } else { 0 };
-        follower + scopes.sum::<usize>() + self.answer.as_ref().map_or(0, Vec::len) + pending
+        let outbox = self.outbox.iter().map(|step| match step {
+            OutboxStep::Put { bot, openid, record } => bot.len() + openid.len() + record.len(),
+            OutboxStep::Begin(_) | OutboxStep::Back(_) | OutboxStep::End(_) => 0,
+        });
+        let note = self.note.as_ref().map_or(0, |(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+        let answer = self.answer.as_ref().map_or(0, Vec::len);
+        follower + scopes.sum::<usize>() + answer + pending + outbox.sum::<usize>() + note
     }
 }
 
@@ -256,6 +316,26 @@ pub enum PendingStep {
     End(MessageKey),
 }
 
+/// What becomes of a reply that is to be sent. A commit with a step that does not fit what is there is refused as [`Outcome::Ended`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutboxStep {
+    /// It is to be sent to a follower, after all that already are.
+    Put {
+        /// The bot's name.
+        bot: Arc<str>,
+        /// The follower.
+        openid: String,
+        /// The reply, opaque here.
+        record: Vec<u8>,
+    },
+    /// It is about to be sent. Only one can begin, until it goes back.
+    Begin(ParcelId),
+    /// It certainly was not sent, and waits again.
+    Back(ParcelId),
+    /// It is done with.
+    End(ParcelId),
+}
+
 /// What became of a commit that the store could decide on. Only after `Committed` is anything changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -263,7 +343,7 @@ pub enum Outcome {
     Committed,
     /// The message was answered before, with this.
     Answered(Vec<u8>),
-    /// The pending message that this commit was to end has ended before.
+    /// The pending message that this commit was to end has ended before, or the reply that it was to send is being sent or was.
     Ended,
     /// Something that the message read has changed since: it must run again.
     Conflict,
@@ -315,9 +395,12 @@ mod tests {
         access.writes.insert("1234".to_owned(), None);
         commit.answer = Some(vec![0; 1_000]);
         commit.pending = Some(PendingStep::Begin(vec![0; 10_000]));
+        let put = OutboxStep::Put { bot: "bot".into(), openid: "o".to_owned(), record: vec![0; 1_000_000] };
+        commit.outbox = vec![put, OutboxStep::Begin(ParcelId(1))];
+        commit.note = Some(("n".to_owned(), Some(vec![0; 10_000_000])));
         let change = FollowerChange::Put { record: vec![0; 100_000], expires: Duration::ZERO };
         commit.follower =
             Some(FollowerStep { bot: "bot".into(), openid: "o".to_owned(), read: Version::ABSENT, change });
-        assert_eq!(commit.size(), 7 + 2 + 103 + 4 + 1_000 + 10_000 + 4 + 100_000);
+        assert_eq!(commit.size(), 7 + 2 + 103 + 4 + 1_000 + 10_000 + 4 + 100_000 + 4 + 1_000_000 + 1 + 10_000_000);
     }
 }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use self::format::OpenError;
 use self::{format::Mode, lock::Lock, readers::Readers, writer::Writer};
-use super::{Commit, Entry, MessageKey, Outcome, Scope, Store, StoreError, StoreFuture, Versioned};
+use super::{Addressee, Commit, Entry, MessageKey, Outcome, Parcel, Scope, Store, StoreError, StoreFuture, Versioned};
 
 /// How often a host that waits for another one tries again.
 const POLL: Duration = Duration::from_millis(50);
@@ -125,6 +125,18 @@ impl Store for SqliteStore {
 
     fn pending(&self) -> StoreFuture<'_, Vec<(MessageKey, Vec<u8>)>> {
         Box::pin(self.readers.read_long(readers::pending))
+    }
+
+    fn outbox<'a>(&'a self, bot: &'a str, openid: &'a str) -> StoreFuture<'a, Vec<Parcel>> {
+        Box::pin(async move { self.readers.read(|connection| readers::outbox(connection, bot, openid)) })
+    }
+
+    fn addressees(&self) -> StoreFuture<'_, Vec<Addressee>> {
+        Box::pin(self.readers.read_long(readers::addressees))
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.readers.read(|connection| readers::note(connection, name)) })
     }
 
     fn scan<'a>(&'a self, after: Option<(&'a Scope, &'a str)>, limit: usize) -> StoreFuture<'a, Vec<Entry>> {

@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod model;
 mod opening;
+mod outbox;
 
 use std::{
     collections::hash_map::RandomState,

@@ -134,10 +134,10 @@ async fn the_database_of_a_newer_host_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mynah.db");
     filled(&path).await;
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     assert_eq!(
         complaint(&path),
-        "`FILE` has format 2, and this version of Mynah knows formats up to 1: start the newer version, or restore the backup from \
+        "`FILE` has format 3, and this version of Mynah knows formats up to 2: start the newer version, or restore the backup from \
          before the upgrade"
     );
 }

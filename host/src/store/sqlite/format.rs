@@ -13,8 +13,8 @@ use super::super::StoreError;
 /// "Myna" in ASCII, in the file's header: tells our files from other programs' SQLite databases, to us and to `file`.
 const APPLICATION: i32 = 0x4d79_6e61;
 
-/// The version of the tables below. A host opens older formats and upgrades them, once there are any; never newer ones.
-const FORMAT: i32 = 1;
+/// The version of the tables below. A host opens older formats and upgrades them; never newer ones.
+const FORMAT: i32 = 2;
 
 /// Comments stay in the file, for those who look at it with `sqlite3` and `.schema`.
 const SCHEMA: &str = "
@@ -59,6 +59,22 @@ CREATE TABLE counters (
 INSERT INTO counters VALUES ('commits', 0); -- no number above this one has been used
 ";
 
+/// What format 2 has beside format 1.
+const SINCE_2: &str = "
+CREATE TABLE outbox (        -- replies to be sent to followers
+    id      INTEGER PRIMARY KEY AUTOINCREMENT, -- in this order
+    bot     TEXT NOT NULL,
+    openid  TEXT NOT NULL,
+    sending INTEGER NOT NULL, -- whether it was begun; if that host is gone, nobody knows whether it arrived
+    record  BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_followers ON outbox (bot, openid, id);
+CREATE TABLE notes (         -- what the host found out and is to remember
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// How long a connection waits for another program that holds the database, such as an operator's `sqlite3`.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -72,7 +88,7 @@ const READER_CACHE: i64 = 1024;
 const LOG_KEPT: i64 = 16 * 1024 * 1024;
 
 /// Statements that a connection keeps prepared: all of ours.
-const STATEMENTS: usize = 48;
+const STATEMENTS: usize = 64;
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -202,6 +218,9 @@ fn check(connection: &mut Connection, path: &Path, mode: Mode) -> Result<(), Ope
     match header(connection).map_err(sqlite)? {
         (APPLICATION, FORMAT, _) => Ok(()),
         (APPLICATION, found, _) if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found }),
+        // Whoever only reads finds there what the older format had.
+        (APPLICATION, 1, _) if mode == Mode::Read => Ok(()),
+        (APPLICATION, 1, _) => upgrade(connection).map_err(sqlite),
         // What a host leaves that was killed before it had created the tables.
         (0, 0, 0) if mode == Mode::Create => create(connection).map_err(sqlite),
         (0, 0, 0) => Err(OpenError::Foreign { path: path.to_owned(), reason: "an empty database".to_owned() }),
@@ -215,7 +234,16 @@ fn check(connection: &mut Connection, path: &Path, mode: Mode) -> Result<(), Ope
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SINCE_2)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+/// From format 1, whole or not at all.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SINCE_2)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

@@ -9,7 +9,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Semaphore;
 
 use super::{
-    super::{Entry, LISTED, MessageKey, SCANNED, SCANNED_BYTES, Scope, StoreError, Version, Versioned},
+    super::{
+        Addressee, Entry, LISTED, MessageKey, PARCELS, Parcel, ParcelId, SCANNED, SCANNED_BYTES, Scope, StoreError,
+        Version, Versioned,
+    },
     format::{self, Mode},
     millis,
 };
@@ -125,6 +128,31 @@ pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<(MessageK
     let mut statement = connection.prepare_cached("SELECT message, record FROM pending ORDER BY id")?;
     let rows = statement.query_map([], |row| Ok((MessageKey(row.get(0)?), row.get(1)?)))?;
     rows.collect()
+}
+
+pub(super) fn outbox(connection: &Connection, bot: &str, openid: &str) -> rusqlite::Result<Vec<Parcel>> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, sending, record FROM outbox WHERE bot = ?1 AND openid = ?2 ORDER BY id LIMIT ?3")?;
+    let rows = statement.query_map(params![bot, openid, PARCELS as i64], |row| {
+        let id = ParcelId(row.get::<_, i64>(0)?.unsigned_abs());
+        Ok(Parcel { id, sending: row.get(1)?, record: row.get(2)? })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn addressees(connection: &Connection) -> rusqlite::Result<Vec<Addressee>> {
+    let mut statement =
+        connection.prepare_cached("SELECT bot, openid, count(*) FROM outbox GROUP BY bot, openid ORDER BY min(id)")?;
+    let rows = statement.query_map([], |row| {
+        let bot: String = row.get(0)?;
+        Ok(Addressee { bot: bot.into(), openid: row.get(1)?, parcels: row.get::<_, i64>(2)?.unsigned_abs() })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn note(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM notes WHERE name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
 }
 
 pub(super) fn scan(

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    super::{Access, Commit, FollowerChange, FollowerStep, MessageKey, Outcome, PendingStep, Scope, Version},
+    super::{
+        Access, Commit, FollowerChange, FollowerStep, MessageKey, OutboxStep, Outcome, ParcelId, PendingStep, Scope,
+        Version,
+    },
     millis, readers,
 };
 
@@ -19,6 +22,11 @@ pub(super) fn apply(transaction: &Connection, commit: &Commit, number: u64) -> r
         && !is_pending(transaction, message)?
     {
         return Ok(Outcome::Ended);
+    }
+    for step in &commit.outbox {
+        if !fits(transaction, step)? {
+            return Ok(Outcome::Ended);
+        }
     }
     if let Some(step) = &commit.follower
         && !is_current(transaction, step, millis(commit.now))?
@@ -53,6 +61,21 @@ pub(super) fn apply(transaction: &Connection, commit: &Commit, number: u64) -> r
             transaction.prepare_cached("DELETE FROM pending WHERE message = ?1")?.execute([message.0])?;
         }
         None => {}
+    }
+    for step in &commit.outbox {
+        write_outbox(transaction, step)?;
+    }
+    if let Some((name, value)) = &commit.note {
+        match value {
+            Some(value) => {
+                let mut statement =
+                    transaction.prepare_cached("INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)")?;
+                statement.execute(params![name, value])?;
+            }
+            None => {
+                transaction.prepare_cached("DELETE FROM notes WHERE name = ?1")?.execute([name])?;
+            }
+        }
     }
     if let Some(answer) = &commit.answer {
         let mut statement =
@@ -185,6 +208,44 @@ impl Head {
 
 fn is_pending(transaction: &Connection, message: &MessageKey) -> rusqlite::Result<bool> {
     transaction.prepare_cached("SELECT 1 FROM pending WHERE message = ?1")?.exists([message.0])
+}
+
+/// Whether a reply that is to be sent is in the state that the step changes.
+fn fits(transaction: &Connection, step: &OutboxStep) -> rusqlite::Result<bool> {
+    let is = |id: &ParcelId, states: &str| {
+        let found = format!("SELECT 1 FROM outbox WHERE id = ?1 AND sending IN {states}");
+        transaction.prepare_cached(&found)?.exists([number_of(id)])
+    };
+    match step {
+        OutboxStep::Put { .. } => Ok(true),
+        OutboxStep::Begin(id) => is(id, "(0)"),
+        OutboxStep::Back(id) => is(id, "(1)"),
+        OutboxStep::End(id) => is(id, "(0, 1)"),
+    }
+}
+
+fn write_outbox(transaction: &Connection, step: &OutboxStep) -> rusqlite::Result<()> {
+    match step {
+        OutboxStep::Put { bot, openid, record } => {
+            let mut statement = transaction
+                .prepare_cached("INSERT INTO outbox (bot, openid, sending, record) VALUES (?1, ?2, 0, ?3)")?;
+            statement.execute(params![bot, openid, record])?;
+        }
+        OutboxStep::Begin(id) => {
+            transaction.prepare_cached("UPDATE outbox SET sending = 1 WHERE id = ?1")?.execute([number_of(id)])?;
+        }
+        OutboxStep::Back(id) => {
+            transaction.prepare_cached("UPDATE outbox SET sending = 0 WHERE id = ?1")?.execute([number_of(id)])?;
+        }
+        OutboxStep::End(id) => {
+            transaction.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([number_of(id)])?;
+        }
+    }
+    Ok(())
+}
+
+fn number_of(id: &ParcelId) -> i64 {
+    i64::try_from(id.0).unwrap_or(i64::MAX)
 }
 
 /// Whether the follower's record is still the one read. One that was absent when read because it had expired has a row all the same.

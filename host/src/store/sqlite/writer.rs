@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    super::{ANSWERS, COMMIT_BYTES, Commit, NAME_BYTES, Outcome, StoreError},
+    super::{ANSWERS, COMMIT_BYTES, Commit, NAME_BYTES, OutboxStep, Outcome, StoreError},
     format::{self, Mode, OpenError},
     retention::Retention,
     transaction,
@@ -114,7 +114,12 @@ fn check(commit: &Commit) -> Result<usize, StoreError> {
         let names = [&*scope.bot, &*scope.plugin];
         names.into_iter().chain(access.writes.keys().map(String::as_str))
     });
-    match follower.chain(scopes).map(str::len).find(|bytes| *bytes > NAME_BYTES) {
+    let outbox = commit.outbox.iter().flat_map(|step| match step {
+        OutboxStep::Put { bot, openid, .. } => vec![&**bot, openid.as_str()],
+        _ => Vec::new(),
+    });
+    let note = commit.note.iter().map(|(name, _)| name.as_str());
+    match follower.chain(scopes).chain(outbox).chain(note).map(str::len).find(|bytes| *bytes > NAME_BYTES) {
         Some(bytes) => Err(StoreError::NameTooLong { bytes }),
         None => Ok(bytes),
     }
