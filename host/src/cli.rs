@@ -3,11 +3,14 @@
 mod account;
 mod build;
 mod check;
+mod componentize;
 mod dev;
 mod explain;
+mod new;
 mod send;
 mod serve;
 mod state;
+mod tool;
 
 use std::{
     io::IsTerminal,
@@ -59,6 +62,8 @@ enum Verb {
         #[arg(value_name = "PLUGIN")]
         plugins: Vec<String>,
     },
+    /// Begin a plugin in the language of your choice
+    New(new::New),
     /// Say what is wrong with the configuration and its plugins
     Check,
     /// Say which rule answers a message, and why
@@ -70,6 +75,10 @@ enum Verb {
         #[command(subcommand)]
         action: state::Action,
     },
+    /// Make a component of a core WebAssembly module, for a plugin's `build` command
+    Componentize(componentize::Module),
+    /// Fetch a compiler from PyPI, once for all plugins, and print its folder, for a plugin's `build` command
+    Tool(tool::Tool),
 }
 
 /// Why a command did not succeed; everything has been said on standard error.
@@ -107,6 +116,9 @@ pub fn run() -> ExitCode {
         Verb::Send(sending) => send::send(path, &sending),
         Verb::Explain(question) => explain::explain(path, &question),
         Verb::State { action } => state::state(path, &action),
+        Verb::New(plugin) => new::new(path, &plugin),
+        Verb::Componentize(module) => componentize::componentize(&module),
+        Verb::Tool(tool) => tool::tool(&tool),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

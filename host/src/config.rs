@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads the file and everything it points to, and reports every problem at once; it never stops at the first.
 
+pub mod addition;
 mod allow;
 pub mod pattern;
 pub mod problems;

@@ -68,6 +68,8 @@ const BEHIND: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("notify", &["watch"]),
     ("csv", &["cli", "config"]),
+    ("wit_component", &["cli"]),
+    ("wit_parser", &["cli"]),
 ];
 
 /// What the protocol must not know, so that it stays bytes in, values out.

@@ -45,6 +45,8 @@ fn run(command: &str, folder: &Path) -> anyhow::Result<()> {
         .arg(if cfg!(windows) { "/C" } else { "-c" })
         .arg(command)
         .current_dir(folder)
+        // For commands that call `mynah tool` and `mynah componentize`: the one that builds, wherever it is.
+        .env("MYNAH", std::env::current_exe().unwrap_or_else(|_| "mynah".into()))
         .stdin(Stdio::null())
         .status()
         .context("cannot start a shell")?;

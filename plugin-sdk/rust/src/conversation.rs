@@ -1,5 +1,8 @@
 //! A dialogue with one follower that spans messages: a quiz, a form, a game.
 //!
+//! [`ask`] is the friendly way; [`recall`], [`remember`] and [`end`] are the host's own terms, for a plugin that keeps its state
+//! itself.
+//!
 //! From [`remember`] on, everything that this follower says comes to this plugin before any rule
 //! is looked at, until [`end`], until the time is over, or until the follower says one of the
 //! bot's `escape` words. A plugin that returns [`Reply::Pass`](crate::Reply::Pass) meanwhile hands
@@ -34,6 +37,11 @@
 //! The words of the bot's `late`, such as 「继续」, are the host's as well while it keeps an answer for the follower. A run that
 //! took so long that the follower was told to wait may find that the dialogue went on meanwhile; what it does to the dialogue is
 //! then dropped, and its reply is not.
+
+mod dialogue;
+
+pub use dialogue::{ask, ask_within, once};
+pub(crate) use dialogue::{run, wrote};
 
 use crate::Error;
 

@@ -28,6 +28,8 @@ mod reply;
 /// }
 /// ```
 ///
+/// `#[mynah_plugin::plugin(ask)]` is a plugin that may [`ask`](conversation::ask).
+///
 /// The function itself stays as it is written, so a unit test calls it like any other; see
 /// [`testing`]. Every message meets a fresh instance of the plugin: a `static` starts anew each
 /// time, and what is to last belongs in the [`store`] or a [`conversation`].
@@ -52,6 +54,12 @@ mod reply;
 /// fn handle(message: Message) -> u32 { 42 } // `u32` is not a reply
 /// ```
 pub use mynah_plugin_macros::plugin;
+
+/// What `#[plugin(ask)]` expands to: runs a handler that may [`ask`](conversation::ask).
+#[doc(hidden)]
+pub fn __ask(message: Message, handle: impl FnOnce(Message) -> Result<Reply, String>) -> Result<Reply, String> {
+    conversation::run(message, handle)
+}
 
 // Listed by hand, because the generated modules also hold what only the export macro needs.
 #[doc(inline)]

@@ -50,11 +50,13 @@ pub fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
 
 /// Puts `value` under `key`, in place of what may be there. Takes a text as well as bytes.
 pub fn set(key: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+    crate::conversation::wrote("store::set");
     crate::host::store::set(key, value.as_ref())
 }
 
 /// Removes `key` and its value; without them it does nothing.
 pub fn delete(key: &str) -> Result<(), Error> {
+    crate::conversation::wrote("store::delete");
     crate::host::store::delete(key)
 }
 
@@ -90,5 +92,6 @@ pub fn list(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>
 /// # Ok::<(), mynah_plugin::Error>(())
 /// ```
 pub fn add(key: &str, delta: i64) -> Result<i64, Error> {
+    crate::conversation::wrote("store::add");
     crate::host::store::add(key, delta)
 }

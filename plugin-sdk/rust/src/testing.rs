@@ -54,7 +54,7 @@ use crate::{Error, Field, IntoReply, Message, Reply};
 /// The text that the host would log, where the handler failed.
 pub fn deliver<R: IntoReply>(handle: impl FnOnce(Message) -> R, message: Message) -> Result<Reply, String> {
     let before = host::state();
-    let answer = handle(message).into_reply();
+    let answer = crate::conversation::run(message, |message| handle(message).into_reply());
     if matches!(answer, Ok(Reply::Pass) | Err(_)) {
         host::restore(before);
     }

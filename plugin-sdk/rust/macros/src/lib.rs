@@ -21,9 +21,11 @@ pub fn plugin(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream)
 
 /// The code that joins the annotated function to the component's `handle` export.
 fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, "`#[plugin]` takes no arguments"));
-    }
+    let asks = match arguments.to_string().as_str() {
+        "" => false,
+        "ask" => true,
+        _ => return Err(Error::new_spanned(arguments, "`#[plugin]` takes no arguments but `ask`")),
+    };
     let function = function(item)?;
     let argument = only_argument(&function.sig)?;
     let name = &function.sig.ident;
@@ -39,6 +41,7 @@ fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Erro
         let answer = #call;
         ::mynah_plugin::IntoReply::into_reply(answer)
     });
+    let answer = if asks { quote!(::mynah_plugin::__ask(message, |message| #answer)) } else { answer };
     Ok(quote! {
         const _: () = {
             use ::mynah_plugin::bindings::exports::mynah::bot::handler::Guest;
@@ -156,7 +159,7 @@ mod tests {
         )
         .unwrap_err()
         .to_string();
-        assert_eq!(complaint, "`#[plugin]` takes no arguments");
+        assert_eq!(complaint, "`#[plugin]` takes no arguments but `ask`");
     }
 
     #[test]
