@@ -465,7 +465,7 @@ async fn answer(
     let unavailable = |why: &dyn fmt::Display| {
         Error::new(Kind::Unavailable, Sent::Perhaps, format!("no answer from `{origin}`: {why}"))
     };
-    let body = Limited::new(body, limits::HTTP_RESPONSE).collect().await.map_err(|error| unavailable(&error))?;
+    let body = Limited::new(body, limits::HTTP_BODY).collect().await.map_err(|error| unavailable(&error))?;
     let request = http::Request::from_parts(head, body.to_bytes());
     let response = answers.answer(&request).map_err(|why| unavailable(&why))?;
     Ok(response.map(|body| Source::Answers(Full::new(body))))

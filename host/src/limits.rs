@@ -74,11 +74,11 @@ pub const PLUGIN_INSTANCES: usize = 100;
 pub const PLUGIN_RESOURCES: usize = 1_000;
 
 /// Bytes that a plugin may hand to the host in one call, and so the host may have to copy: a reply has at most 64 KiB, a stored value
-/// 1 MiB.
-pub const PLUGIN_CALL: usize = 4 << 20;
+/// 1 MiB, and the body of an HTTP request is the largest of all.
+pub const PLUGIN_CALL: usize = HTTP_BODY + (1 << 20);
 
-/// Bytes of the body of an HTTP response that is read whole: WeChat's largest media have 10 MiB.
-pub const HTTP_RESPONSE: usize = 11 << 20;
+/// Bytes of the body of an HTTP request or response that is handled whole: WeChat's largest media have 10 MiB.
+pub const HTTP_BODY: usize = 11 << 20;
 
 /// Bytes of the body of an HTTP request or response that is streamed.
 pub const HTTP_STREAM: usize = 64 << 20;

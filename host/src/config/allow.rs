@@ -201,7 +201,10 @@ fn origin(text: &str, span: Range<usize>, source: SourceId, problems: &mut Probl
             && url.password().is_none()
     };
     let origin = Url::parse(text).ok().as_ref().filter(bare).and_then(Origin::of);
-    if origin.is_none() {
+    if origin.is_none() && text.contains('@') {
+        let problem = Problem::error("a URL here must not hold a user's name or password").at(source, span);
+        problems.push(problem.hint("give it as a header: `headers = { Authorization = { env = \"NAME\" } }`"));
+    } else if origin.is_none() {
         problems.push(
             Problem::error(format!("`{text}` is no origin of HTTP"))
                 .at(source, span)

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 const SECRET_KEYS: [&str; 6] = ["token", "app_secret", "encoding_aes_key", "previous_aes_key", "headers", "config"];
 
 /// Keys whose values may be shown, with all that is in them. Any other text is not: the key may be a secret's, misspelt.
-const HARMLESS_KEYS: [&str; 34] = [
+const HARMLESS_KEYS: [&str; 33] = [
     "listen",
     "admin",
     "state",
@@ -41,7 +41,6 @@ const HARMLESS_KEYS: [&str; 34] = [
     "time",
     "memory",
     "wechat",
-    "url",
     "private",
 ];
 
@@ -59,8 +58,8 @@ fn collect(key: &str, value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<R
         return;
     }
     match value {
-        // An origin of `allow.http`; a table there has headers, which are secrets.
-        DeValue::String(_) if key == "http" => {}
+        // An origin of `allow.http`, unless it holds a password; a table there has headers, which are secrets.
+        DeValue::String(text) if ["http", "url"].contains(&key) && !text.contains('@') => {}
         DeValue::Table(table) => {
             for (key, value) in table {
                 collect(key.get_ref(), value.get_ref(), value.span(), spans);

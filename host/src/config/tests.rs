@@ -106,6 +106,29 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         &allow("http = [\"api.example.com\", \"https://a/b\"], wechat = \"cv\", tcp = \"x\""),
         &[],
     );
+    let api = "https://api.example.com";
+    let entry = |entry: &str| allow(&format!("http = [{entry}]"));
+    add(
+        "allow with headers",
+        &entry(&format!(
+            "{{ url = \"{api}\", headers = {{ Authorization = {{ file = \"key\" }}, x-a = \"b\" }} }}, {{ url = \"http://box.lan\", private = true }}"
+        )),
+        &[("key", b"Bearer hunter2\n")],
+    );
+    add(
+        "allow with headers that are none",
+        &entry(&format!(
+            "{{ url = \"{api}\", headers = {{ Host = \"hunter2\", \"a b\" = \"hunter2\", x-a = \"hun\\nter2\", X-A = \"hunter2\", x-b = 5, x-c = {{ env = \"NO_SUCH\" }} }} }}"
+        )),
+        &[],
+    );
+    add(
+        "allow with entries that are none",
+        &entry(&format!(
+            "{{ headers = {{}} }}, {{ url = \"{api}\", privat = true, header = {{ x-a = \"hunter2\" }} }}, \"{api}:443\", 5, \"https://user:hunter2@a.example\""
+        )),
+        &[],
+    );
     add("state that is no file", &format!("{BOT}[server]\nstate = \"redis://localhost\"\n"), &[]);
     add("reply that is too long", &rule(&format!("reply = \"{}\"", "a".repeat(2049))), &[]);
     add("empty random", &rule("reply = { random = [] }"), &[]);

@@ -21,7 +21,7 @@ impl Host for Run {
         let outside = &self.outside;
         let request = read(request)?;
         let bounds =
-            Bounds { deadline: outside.deadline, response: limits::HTTP_RESPONSE, redirects: limits::HTTP_REDIRECTS };
+            Bounds { deadline: outside.deadline, response: limits::HTTP_BODY, redirects: limits::HTTP_REDIRECTS };
         match outside.outlet.send(request, bounds, &outside.called).await {
             Ok(response) => Ok(write(response)),
             Err(error) => {
@@ -39,9 +39,12 @@ fn read(request: Request) -> Result<http_client::Request, Error> {
     let method =
         Method::from_bytes(method.as_bytes()).map_err(|_| bad(format!("`{}` is no method", bounded(&method))))?;
     let url = Url::parse(&url).map_err(|error| bad(format!("`{}` is no URL: {error}", bounded(&url))))?;
+    let too_large = |message: String| types::Error { code: code(&Kind::TooLarge).into(), message };
     if given.len() > limits::HTTP_HEADERS {
-        let message = format!("a request has at most {} headers", limits::HTTP_HEADERS);
-        return Err(types::Error { code: code(&Kind::TooLarge).into(), message });
+        return Err(too_large(format!("a request has at most {} headers", limits::HTTP_HEADERS)));
+    }
+    if body.len() > limits::HTTP_BODY {
+        return Err(too_large(format!("a request's body has at most {} MiB", limits::HTTP_BODY >> 20)));
     }
     let mut headers = HeaderMap::new();
     for Field { name, value } in given {

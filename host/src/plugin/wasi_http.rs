@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::{Request, Response};
+use tracing::Instrument;
 use url::Url;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
@@ -55,7 +56,7 @@ impl WasiHttpHooks for Policy {
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let outside = self.outside.clone();
-        Box::new(async move {
+        let sending = async move {
             let (head, body) = request.into_parts();
             let url = Url::parse(&head.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
             let body =
@@ -70,7 +71,9 @@ impl WasiHttpHooks for Policy {
             let response = response.map(|body| body.map_err(|why| broken(&why)).boxed_unsync());
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, nothing))
-        })
+        };
+        // It is a task of its own, and its log lines are this message's all the same.
+        Box::new(sending.in_current_span())
     }
 }
 

@@ -6,6 +6,8 @@ mod harness;
 mod hostile;
 mod http;
 mod interop;
+mod outside;
+mod peer;
 mod plugins;
 mod proxy;
 mod readme;

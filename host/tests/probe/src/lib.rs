@@ -1,5 +1,7 @@
 //! A plugin that does what the message tells it to, most of it bad.
 
+mod outside;
+
 use std::{hint::black_box, time::Duration};
 
 use mynah_plugin::{Article, Message, Music, Raw, Reply, Video, config, conversation, http, log, store, wechat};
@@ -144,7 +146,16 @@ fn handle(message: Message) -> Result<Reply, String> {
             conversation::end().map_err(|error| error.code)?;
             Reply::text("forgotten")
         }
-        "http" => Reply::text(http::send(&http::Request::get(rest)).map_or_else(|error| error.code, |_| "sent".into())),
+        "http" => Reply::text(outside::http(rest)),
+        "wasi-http" => Reply::text(outside::wasi_http(rest)),
+        "count-outside" => {
+            let (key, url) = rest.split_once(' ').ok_or("no URL")?;
+            let before = store::get(key).map_err(|error| error.code)?.unwrap_or_default();
+            let before: u64 = String::from_utf8_lossy(&before).parse().unwrap_or(0);
+            http::send(&http::Request::get(url)).map_err(|error| error.to_string())?;
+            store::set(key, (before + 1).to_string()).map_err(|error| error.code)?;
+            Reply::text((before + 1).to_string())
+        }
         "wechat" => Reply::text(wechat::call(rest, None).unwrap_or_else(|error| error.code)),
         "imports" => {
             let codes = [
