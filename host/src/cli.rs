@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod componentize;
 mod dev;
+mod doctor;
 mod explain;
 mod new;
 mod send;
@@ -68,6 +69,8 @@ enum Verb {
     Check,
     /// Say which rule answers a message, and why
     Explain(explain::Question),
+    /// Say why WeChat would refuse an account's configuration
+    Doctor(Box<doctor::Question>),
     /// Send a message to a running server, as WeChat does
     Send(Box<send::Sending>),
     /// List or export what plugins have stored
@@ -113,6 +116,7 @@ pub fn run() -> ExitCode {
         Verb::Dev => dev::dev(path),
         Verb::Build { plugins } => build::build(path, &plugins),
         Verb::Check => check::check(path),
+        Verb::Doctor(question) => doctor::doctor(path, &question),
         Verb::Send(sending) => send::send(path, &sending),
         Verb::Explain(question) => explain::explain(path, &question),
         Verb::State { action } => state::state(path, &action),

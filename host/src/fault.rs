@@ -32,6 +32,9 @@ impl fmt::Display for Fault {
 /// What the server answers a request whose signature does not fit.
 pub const WRONG_SIGNATURE: &str = "wrong signature";
 
+/// The signature that `mynah doctor` sends to see it refused: the server's log tells it from a mistake.
+pub const PROBE: &str = "0000000000000000000000000000000000000000";
+
 /// What the server answers a request whose path is no bot's.
 pub const NO_BOT: &str = "no bot has this path";
 

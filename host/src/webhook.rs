@@ -190,7 +190,11 @@ impl Webhook {
         if signature::verify(&[bot.token.expose(), timestamp, nonce], given) {
             return Ok(());
         }
-        if let Some(more) = bot.complaints.admit() {
+        if given == fault::PROBE {
+            if let Some(more) = bot.complaints.admit() {
+                tracing::info!(bot = &*bot.name, more, "`mynah doctor` tried a wrong signature, and it was refused");
+            }
+        } else if let Some(more) = bot.complaints.admit() {
             let generation = self.reloader.current();
             let others = generation.bots().filter(|(_, other)| other.name != bot.name);
             let others = others.map(|(_, other)| (&*other.name, other.token.expose()));

@@ -2,10 +2,12 @@
 
 mod command_line;
 mod demo;
+mod doctor;
 mod harness;
 mod hostile;
 mod http;
 mod interop;
+mod nginx;
 mod outside;
 mod peer;
 mod plugins;
