@@ -77,17 +77,28 @@ impl Nginx {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary: String = temporary.iter().map(|name| format!("{name}_temp_path {};\n", path(name))).collect();
         let config = format!(
-            "daemon off;\npid {};\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}\n}}\n",
-            path("pid")
+            "daemon off;\npid {};\nerror_log {};\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}\n}}\n",
+            path("pid"),
+            path("error.log")
         );
         fs::write(path("nginx.conf"), &config).expect("written");
         let mut command = Command::new(program);
         // Alone, so that ending it leaves no worker behind.
-        command.args(["-p", &path(""), "-e", "stderr", "-c", &path("nginx.conf"), "-g", "master_process off;"]);
+        command.args([
+            "-p",
+            &path(""),
+            "-e",
+            &path("error.log"),
+            "-c",
+            &path("nginx.conf"),
+            "-g",
+            "master_process off;",
+        ]);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("nginx");
         wait_until("nginx does not listen", || {
-            assert!(child.try_wait().expect("its state").is_none(), "nginx ended:\n{config}");
+            let log = || fs::read_to_string(path("error.log")).unwrap_or_default();
+            assert!(child.try_wait().expect("its state").is_none(), "nginx ended:\n{}\n{config}", log());
             TcpStream::connect(address).is_ok()
         });
         Some(Self { child, address, _folder: folder })
