@@ -8,6 +8,7 @@ mod dev;
 mod doctor;
 mod explain;
 mod new;
+mod plugins;
 mod send;
 mod serve;
 mod state;
@@ -25,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{Config, Files, Secrets, problems::Problems},
     generation::{self, Checked},
+    inbox::DIALOGUE,
     router::Router,
 };
 
@@ -55,7 +57,7 @@ enum LogFormat {
 enum Verb {
     /// Answer WeChat's messages
     Serve,
-    /// Build the plugins, then serve
+    /// Build the plugins, serve, and build again what changes
     Dev,
     /// Build the plugins, each with the `build` command of its table
     Build {
@@ -73,6 +75,11 @@ enum Verb {
     Doctor(Box<doctor::Question>),
     /// Send a message to a running server, as WeChat does
     Send(Box<send::Sending>),
+    /// List the plugins and how they are doing, or try one again that was rolled back
+    Plugins {
+        #[command(subcommand)]
+        action: Option<plugins::Action>,
+    },
     /// List or export what plugins have stored
     State {
         #[command(subcommand)]
@@ -109,7 +116,7 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { BAD_CONFIG.into() } else { ExitCode::SUCCESS };
         }
     };
-    start_log(arguments.log_format);
+    start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev));
     let path = arguments.config.as_path();
     let done = match arguments.verb {
         Verb::Serve => serve::serve(path),
@@ -119,6 +126,7 @@ pub fn run() -> ExitCode {
         Verb::Doctor(question) => doctor::doctor(path, &question),
         Verb::Send(sending) => send::send(path, &sending),
         Verb::Explain(question) => explain::explain(path, &question),
+        Verb::Plugins { action } => plugins::plugins(path, action),
         Verb::State { action } => state::state(path, &action),
         Verb::New(plugin) => new::new(path, &plugin),
         Verb::Componentize(module) => componentize::componentize(&module),
@@ -131,13 +139,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat) {
+fn start_log(format: LogFormat, dialogue: bool) {
     // A bare level is meant for mynah: the libraries' own lines would bury what an operator looks for.
     let filter = match std::env::var("RUST_LOG") {
         Ok(level) if level.parse::<tracing::Level>().is_ok() => {
             EnvFilter::new(format!("warn,mynah={level},plugin={level}"))
         }
         Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
+        _ if dialogue => EnvFilter::new(format!("warn,mynah=info,plugin=info,{DIALOGUE}=info")),
         _ => EnvFilter::new("warn,mynah=info,plugin=info"),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

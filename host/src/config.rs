@@ -59,6 +59,8 @@ pub struct Config {
 pub struct Server {
     /// Where WeChat, or the proxy before us, calls.
     pub listen: SocketAddr,
+    /// Where operators ask how the server is doing; nowhere unless it is given.
+    pub admin: Option<SocketAddr>,
     /// An IANA time zone, which plugins see as TZ.
     pub timezone: String,
     /// How many connections may be open at one time.
@@ -123,6 +125,8 @@ pub struct Plugin {
     pub sha256: Option<String>,
     /// The shell command that builds it, run in the folder of `bots.toml`.
     pub build: Option<String>,
+    /// Patterns of the files that it is built from, relative to the folder of `bots.toml`; none where `mynah dev` is to find out.
+    pub watch: Option<Vec<String>>,
     /// What the plugin gets from its `config` import.
     pub config: Arc<BTreeMap<String, String>>,
     /// Bounds on each of its runs.

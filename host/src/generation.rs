@@ -3,8 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -44,12 +43,8 @@ pub struct Generation {
 pub struct Loaded {
     /// What is called.
     pub slot: Slot,
-    /// The component's file.
-    pub file: PathBuf,
-    /// Whether `bots.toml` says which content it must have.
-    pub pinned: bool,
-    /// Where `bots.toml` names it, in bytes.
-    pub span: Range<usize>,
+    /// What `bots.toml` says of it.
+    pub config: config::Plugin,
     /// The generation that brought this version.
     pub generation: u64,
     /// When that was, since the Unix epoch.
@@ -216,9 +211,7 @@ async fn load_plugin(
     });
     let loaded = |slot, since: Option<&Loaded>, trouble| Loaded {
         slot,
-        file: wanted.wasm.clone(),
-        pinned: wanted.sha256.is_some(),
-        span: wanted.span.clone(),
+        config: wanted.clone(),
         generation: since.map_or(generation, |before| before.generation),
         since: since.map_or_else(|| runtime.now(), |before| before.since),
         trouble,
@@ -303,7 +296,7 @@ pub async fn last_proven(
     versions: &Versions,
 ) -> Option<Plugin> {
     // What is pinned is that and nothing else.
-    if loaded.pinned {
+    if loaded.config.sha256.is_some() {
         return None;
     }
     let bytes = versions.component(name)?;

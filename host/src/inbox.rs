@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
+pub use self::run::DIALOGUE;
 use self::{
     followers::Followers,
     memory::{Memory, Seen},

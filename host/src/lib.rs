@@ -16,6 +16,7 @@
 //! |---|---|---|
 //! | [`cli`] | the command line, one file a verb | everything |
 //! | [`server`] | accepts connections, bounds them, drains | – |
+//! | [`admin`] | what operators ask a running server | `server`, `reload` |
 //! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
 //! | [`inbox`] | deliveries of one message share one run and one answer | `bot`, `plugin`, `store` |
 //! | [`reload`] | swaps generations when files change, rolls plugins back | `generation`, `bot`, `router`, `plugin`, `versions`, `watch` |
@@ -35,9 +36,10 @@
 //! | [`secret`], [`limits`], [`clock`], [`called`], [`digest`], [`text`], [`throttle`] | leaves | – |
 //!
 //! Everyone may use `wechat`'s values, `fault`, `config` and the leaves. hyper is named only by `server`, `webhook`,
-//! `caller`, `http_client` and `plugin::wasi_http`, rustls only by `caller` and `http_client`, quick-xml only in `wechat`, toml
+//! `admin`, `caller`, `http_client` and `plugin::wasi_http`, rustls only by `caller` and `http_client`, quick-xml only in `wechat`, toml
 //! only in `config`, rusqlite only in `store`. Time and randomness come from [`clock::World`], handed in. `tests/map.rs` holds the code to this table.
 
+pub mod admin;
 pub mod bot;
 pub mod called;
 pub mod caller;

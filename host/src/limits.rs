@@ -154,6 +154,12 @@ pub const PLUGINS_LOADED_AT_ONCE: usize = 8;
 /// Bytes of compiled code on disk; what was used longest ago goes first. A large plugin, of Python, takes 20 MiB as it is kept.
 pub const COMPILED_CACHE: u64 = 1 << 30;
 
+/// Bytes of an answer of a running server to the command line: some hundred for each plugin.
+pub const ADMIN_ANSWER: usize = 64 << 20;
+
+/// Time for it.
+pub const ADMIN_TIME: Duration = Duration::from_secs(5);
+
 /// How often the files that a generation was made of are looked at, beside what the system tells: network mounts tell nothing.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -272,7 +272,7 @@ impl Reloader {
         let before = self.current();
         let next = Generation::load(config, routers, checked.files, &self.runtime, &self.versions, Some(&before)).await;
         let known = |name: &Arc<str>, loaded: &Loaded| {
-            let same_file = before.files.get(&loaded.file) == next.files.get(&loaded.file);
+            let same_file = before.files.get(&loaded.config.wasm) == next.files.get(&loaded.config.wasm);
             same_file && before.plugins.get(name).is_some_and(|before| before.trouble == loaded.trouble)
         };
         let mut news = next.troubles().filter(|(name, loaded)| !known(name, loaded)).peekable();
@@ -296,22 +296,28 @@ impl Reloader {
     }
 
     fn publish(&self, before: &Generation, next: Generation) {
-        let mut fallbacks = lock(&self.fallbacks);
-        fallbacks.retain(|name, _| next.plugins.contains_key(name));
-        for (name, loaded) in &next.plugins {
-            let Slot::Ready(new) = &loaded.slot else { continue };
-            let old = before.plugins.get(name).map(|before| &before.slot);
-            if let Some(Slot::Ready(old)) = old {
-                if old.same_version(new) {
-                    continue;
+        let next = Arc::new(next);
+        let mut swapped = Vec::new();
+        {
+            let mut fallbacks = lock(&self.fallbacks);
+            fallbacks.retain(|name, _| next.plugins.contains_key(name));
+            for (name, loaded) in &next.plugins {
+                let Slot::Ready(new) = &loaded.slot else { continue };
+                if let Some(Slot::Ready(old)) = before.plugins.get(name).map(|before| &before.slot) {
+                    if old.same_version(new) {
+                        continue;
+                    }
+                    if old.judgement() == Judgement::Proven {
+                        fallbacks.insert(name.clone(), old.clone());
+                    }
                 }
-                if old.judgement() == Judgement::Proven {
-                    fallbacks.insert(name.clone(), old.clone());
-                }
+                swapped.push((name, new.digest()));
             }
-            tracing::info!(plugin = &**name, digest = new.digest().get(..12), "another version of the plugin answers");
         }
-        self.current.store(Arc::new(next));
+        self.current.store(next.clone());
+        for (name, digest) in swapped {
+            tracing::info!(plugin = &**name, digest = digest.get(..12), "another version of the plugin answers");
+        }
     }
 
     /// Hears what a version's first calls came to.
@@ -327,7 +333,7 @@ impl Reloader {
         let (versions, record) = (self.versions.clone(), name.clone());
         let Some(why) = verdict.failure else {
             lock(&self.fallbacks).remove(name);
-            let (digest, file) = (verdict.digest, loaded.file.clone());
+            let (digest, file) = (verdict.digest, loaded.config.wasm.clone());
             written(tokio::task::spawn_blocking(move || versions.prove(&record, &digest, &file, now.as_secs())).await);
             return;
         };
@@ -345,7 +351,7 @@ impl Reloader {
             return;
         };
         let rejected = Rejected { digest: verdict.digest, at: now.as_secs(), why };
-        let trouble = Trouble::rolled_back(&loaded.file, name, &rejected);
+        let trouble = Trouble::rolled_back(&loaded.config.wasm, name, &rejected);
         written(tokio::task::spawn_blocking(move || versions.reject(&record, rejected)).await);
         let rolled_back = Loaded {
             generation: before.number + 1,
@@ -354,8 +360,8 @@ impl Reloader {
             trouble: Some(trouble),
             ..loaded.clone()
         };
+        self.publish(&before, before.with_plugin(name, rolled_back.clone()));
         rolled_back.log(name);
-        self.publish(&before, before.with_plugin(name, rolled_back));
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn check(path: &Path) -> Result<(), Refused> {
     for (_, loaded) in generation.troubles() {
         let problem = Problem::error(loaded.trouble.as_ref().map_or("", Trouble::why));
         problems.push(match source {
-            Some(source) => problem.at(source, loaded.span.clone()),
+            Some(source) => problem.at(source, loaded.config.span.clone()),
             None => problem,
         });
     }

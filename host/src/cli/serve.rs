@@ -1,12 +1,13 @@
 //! `mynah serve`: the server.
 
-use std::{path::Path, sync::Arc};
+use std::{io::IsTerminal as _, path::Path, pin::Pin, sync::Arc};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{Refused, load_config, routed, tokio_runtime};
 use crate::{
+    admin::{self, Admin},
     clock::World,
     inbox::Inbox,
     limits,
@@ -19,6 +20,14 @@ use crate::{
 };
 
 pub(super) fn serve(path: &Path) -> Result<(), Refused> {
+    serve_beside(path, |_| Box::pin(std::future::pending()))
+}
+
+/// Serves, and does something else beside it for as long.
+pub(super) fn serve_beside(
+    path: &Path,
+    beside: impl FnOnce(Arc<Reloader>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+) -> Result<(), Refused> {
     let checked = load_config(path)?;
     let warned = checked.problems.iter().map(|problem| problem.message().to_owned()).collect();
     let (config, routers, files) = routed(checked)?;
@@ -41,12 +50,26 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
             .await
             .with_context(|| format!("cannot listen on {} (`server.listen`)", settings.listen))?;
         let address = listener.local_addr().context("cannot tell the address that was bound")?;
+        let admin = match settings.admin {
+            Some(address) => {
+                let listener = TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("cannot listen on {address} (`server.admin`)"))?;
+                let address = listener.local_addr().context("cannot tell the address that was bound")?;
+                tracing::info!("operators are answered on http://{address}");
+                let admin = Arc::new(Admin::new(reloader.clone()));
+                Some(tokio::spawn(server::serve(listener, admin, admin::CONNECTIONS, std::future::pending())))
+            }
+            None => None,
+        };
         let stop = stop_signal()?;
+        let hangups = reload_on_hangup(reloader.clone())?;
         let mut bots: Vec<String> = generation.bots().map(|(path, bot)| format!("{} at {path}/", bot.name)).collect();
         bots.sort();
         tracing::info!(bots = bots.join(", "), "listening on http://{address}");
         let watch = tokio::spawn(reloader.clone().watch());
-        let hangups = tokio::spawn(reload_on_hangup(reloader.clone()));
+        let beside = tokio::spawn(beside(reloader.clone()));
+        let hangups = tokio::spawn(hangups);
         let inbox = Arc::new(Inbox::new(store, world.clone()));
         let bot = |name: &str| generation.bots().find(|(_, bot)| *bot.name == *name).map(|(_, bot)| bot.clone());
         inbox.resume(bot).await;
@@ -54,7 +77,9 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
         let webhook = Arc::new(Webhook::new(reloader, inbox, world));
         let all_done = server::serve(listener, webhook, settings.connections, stop).await;
         watch.abort();
+        beside.abort();
         hangups.abort();
+        admin.inspect(tokio::task::JoinHandle::abort);
         anyhow::Ok(all_done)
     })?;
     // A file that is being read on a dead network mount must not keep the process.
@@ -67,20 +92,27 @@ pub(super) fn serve(path: &Path) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Reads everything again at each SIGHUP, the custom of daemons.
-async fn reload_on_hangup(reloader: Arc<Reloader>) {
+/// Reads everything again at each SIGHUP, the custom of daemons, for as long as it is polled. On a terminal it says that the terminal is gone,
+/// and ends the process as it always does. From the call on, not only once it is polled, a SIGHUP is heard.
+fn reload_on_hangup(reloader: Arc<Reloader>) -> anyhow::Result<impl Future<Output = ()> + Send> {
     #[cfg(unix)]
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
-        Ok(mut hangups) => {
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hangups = if std::io::stdin().is_terminal() {
+            None
+        } else {
+            Some(signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?)
+        };
+        Ok(async move {
+            let Some(mut hangups) = hangups else { return };
             while hangups.recv().await.is_some() {
                 tracing::info!("SIGHUP: reading everything again");
                 reloader.reload();
             }
-        }
-        Err(error) => tracing::warn!("cannot listen for SIGHUP: {error}"),
+        })
     }
     #[cfg(not(unix))]
-    drop(reloader);
+    Ok(async move { drop(reloader) })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ignore::overrides::OverrideBuilder;
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -92,18 +93,25 @@ impl Reader<'_, '_> {
 
     fn server(&mut self, table: Option<Table<'_>>) -> Server {
         let mut table = table.unwrap_or_else(|| Table::new(DeTable::new(), 0..0, self.source));
-        let listen = table.get::<String>("listen", self.problems).and_then(|text| {
-            let parsed = text.get_ref().parse().ok();
-            if parsed.is_none() {
-                let message = format!("`{}` is no address to listen on", text.get_ref());
-                self.error(
-                    message,
-                    text.span(),
-                    "an IP address and a port: `0.0.0.0:8080`, or `127.0.0.1:8080` behind a proxy",
-                );
-            }
-            parsed
-        });
+        let listen = self.address("listen", &mut table, "`0.0.0.0:8080`, or `127.0.0.1:8080` behind a proxy");
+        let admin = self.address("admin", &mut table, "`127.0.0.1:9180`");
+        if let Some(admin) = &admin
+            && !admin.get_ref().ip().is_loopback()
+        {
+            let problem = Problem::warning("everybody who reaches `server.admin` can use it: it asks for no password");
+            self.problems.push(
+                problem
+                    .at(self.source, admin.span())
+                    .hint("an address of this machine alone is `127.0.0.1:9180`; let others in through what asks them"),
+            );
+        }
+        let listen = listen.map_or(LISTEN, toml::Spanned::into_inner);
+        if let Some(admin) = &admin
+            && *admin.get_ref() == listen
+            && listen.port() != 0
+        {
+            self.error("`server.admin` is the address that WeChat calls", admin.span(), "give it a port of its own");
+        }
         let connections = table.get::<usize>("connections", self.problems);
         let timezone = table.get::<String>("timezone", self.problems);
         let state = table.get::<String>("state", self.problems);
@@ -133,10 +141,28 @@ impl Reader<'_, '_> {
             self.error(message, connections.span(), "leave it out for the default");
         }
         Server {
-            listen: listen.unwrap_or(LISTEN),
+            listen,
+            admin: admin.map(toml::Spanned::into_inner),
             timezone: timezone.map_or_else(|| TIMEZONE.to_owned(), toml::Spanned::into_inner),
             connections: connections.map_or(limits::CONNECTIONS, toml::Spanned::into_inner),
             state: self.origins.resolve(state.as_ref().map_or(STATE, |state| state.get_ref())),
+        }
+    }
+
+    fn address(
+        &mut self,
+        key: &'static str,
+        table: &mut Table<'_>,
+        example: &str,
+    ) -> Option<toml::Spanned<SocketAddr>> {
+        let text = table.get::<String>(key, self.problems)?;
+        match text.get_ref().parse() {
+            Ok(address) => Some(toml::Spanned::new(text.span(), address)),
+            Err(_) => {
+                let message = format!("`{}` is no address to listen on", text.get_ref());
+                self.error(message, text.span(), &format!("an IP address and a port: {example}"));
+                None
+            }
         }
     }
 
@@ -427,6 +453,7 @@ impl Reader<'_, '_> {
             None
         });
         let build = table.get::<String>("build", self.problems).map(toml::Spanned::into_inner);
+        let watch = table.take("watch").map(|entry| self.globs(entry));
         let config = table.take("config").map_or_else(BTreeMap::new, |entry| self.plugin_config(entry));
         let limits = match table.take("limits").and_then(|entry| self.table(entry, "`limits`")) {
             Some(table) => self.limits(table),
@@ -436,7 +463,26 @@ impl Reader<'_, '_> {
         let allow = allow.map_or_else(Allow::default, |table| allow::allow(table, self.origins, self.problems));
         table.finish("a plugin", self.problems);
         let (span, wasm) = wasm?;
-        Some(Plugin { span, wasm, sha256, build, config: Arc::new(config), limits, allow: Arc::new(allow) })
+        Some(Plugin { span, wasm, sha256, build, watch, config: Arc::new(config), limits, allow: Arc::new(allow) })
+    }
+
+    fn globs(&mut self, entry: Entry<'_>) -> Vec<String> {
+        let mut globs = Vec::new();
+        for (glob, span) in values::strings(entry, "watch", self.source, self.problems) {
+            let relative = glob.strip_prefix("./").unwrap_or(&glob);
+            if let Err(error) = OverrideBuilder::new("").add(relative) {
+                self.error(format!("`{glob}` is no pattern of files: {error}"), span, "`plugins/echo/src/**`");
+            } else if relative.starts_with(['/', '~']) || relative.split('/').any(|part| part == "..") {
+                self.error(
+                    format!("`{glob}` leads out of the folder of `bots.toml`"),
+                    span,
+                    "a path relative to it: `plugins/echo/src/**`",
+                );
+            } else {
+                globs.push(relative.to_owned());
+            }
+        }
+        globs
     }
 
     fn plugin_config(&mut self, entry: Entry<'_>) -> BTreeMap<String, String> {

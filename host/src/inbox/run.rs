@@ -20,7 +20,7 @@ use crate::{
     wechat::{
         document::Format,
         message::Message,
-        reply::{CheckedReply, Header},
+        reply::{CheckedReply, Header, Reply},
     },
 };
 
@@ -34,6 +34,12 @@ const ALONE: Duration = Duration::from_secs(15);
 /// How often a late answer is tried to be committed while the store fails, and the pause between.
 const LATE_TRIES: usize = 60;
 const LATE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What messages and replies are told under, for whoever wants to read along.
+pub const DIALOGUE: &str = "dialogue";
+
+/// Characters of a message and of a reply that are shown there.
+const SHOWN: usize = 60;
 
 /// A message on its way through its run.
 pub(super) struct Delivery {
@@ -240,14 +246,7 @@ impl Inbox {
         work.set_queue(if was_late { limits::PLUGIN_QUEUE_LATE } else { limits::PLUGIN_QUEUE });
         let work: SharedWork = Arc::new(tokio::sync::Mutex::new(work));
         let answered = bot.answer(message, &self.world, &work).await;
-        tracing::info!(
-            rule = answered.rule.map(|line| format!("line {line}")),
-            plugin = answered.plugin.as_deref(),
-            failed = answered.failed.then_some(true),
-            reply = answered.reply.reply().kind(),
-            ms = milliseconds(start.elapsed()),
-            "answered"
-        );
+        tell(message, &answered, start.elapsed());
         // Nobody else has it once the run is over.
         let Some(work) = Arc::into_inner(work).map(tokio::sync::Mutex::into_inner) else {
             tracing::error!("what the run did is still in use and is dropped");
@@ -392,6 +391,45 @@ fn overtaken(work: &Work) -> Attempt {
 /// The key of the commit that ends a pending message: the message's own is taken by its interim answer.
 pub(super) fn late_key(key: MessageKey) -> MessageKey {
     MessageKey(Sha256::new().chain_update(b"late").chain_update(key.0).finalize().into())
+}
+
+/// Says that a message was answered; what was said only to its author, who runs `mynah dev`: a server's log is no place for what
+/// followers write.
+fn tell(message: &Message, answered: &Answered, time: Duration) {
+    let rule = answered.rule.map(|line| format!("line {line}"));
+    let plugin = answered.plugin.as_deref();
+    let failed = answered.failed.then_some(true);
+    let reply = answered.reply.reply();
+    let ms = milliseconds(time);
+    if tracing::enabled!(target: DIALOGUE, tracing::Level::INFO) {
+        tracing::info!(target: DIALOGUE, rule, plugin, failed, ms, "{} → {}", said(message), replied(reply));
+    } else {
+        tracing::info!(rule, plugin, failed, reply = reply.kind(), ms, "answered");
+    }
+}
+
+fn said(message: &Message) -> String {
+    match (&message.text, message.event()) {
+        (Some(text), _) => short(text),
+        (None, Some(event)) => format!("[{} {}]", short(event), short(message.field("EventKey").unwrap_or_default())),
+        (None, None) => format!("[{}]", short(&message.kind)),
+    }
+}
+
+fn replied(reply: &Reply) -> String {
+    match reply {
+        Reply::Text(text) => short(text),
+        other => format!("[{}]", other.kind()),
+    }
+}
+
+/// As much of a text as fits on a line, and of it what a terminal may see.
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// To a tenth: most answers take less than one.

@@ -180,6 +180,11 @@ impl Server {
         self.folder.as_ref().expect("a server with a folder of its own")
     }
 
+    /// Ends the server and leaves its folder.
+    pub(crate) fn into_folder(mut self) -> Folder {
+        self.folder.take().expect("a server with a folder of its own")
+    }
+
     /// What the server has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.0.lock().expect("not poisoned").clone()

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod demo;
+mod dev;
 mod doctor;
 mod harness;
 mod hostile;
@@ -14,7 +15,9 @@ mod plugins;
 mod proxy;
 mod readme;
 mod reload;
+mod rollback;
 mod routing;
 mod safe_mode;
 mod send;
 mod state;
+mod swap;
