@@ -30,7 +30,8 @@ const STOP: Duration = Duration::from_secs(2);
 const OWN_CHANGES: u32 = 3;
 
 pub(super) fn dev(path: &Path) -> Result<(), Refused> {
-    let folder = build::folder_of(path).to_owned();
+    let folder = build::folder_of(path);
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let (config, ..) = routed(load_config_quietly(path)?)?;
     // What is edited from here on is built again, also while the first build goes on.
     let jobs = jobs(&config.plugins, &folder, Vec::new(), false);

@@ -44,7 +44,9 @@ impl Sources {
     /// What `bots.toml` says, or what its command says: the packages that it names to cargo with the packages beside them that they use,
     /// and the folders and files that it names; and the folder of the plugin's name in `plugins`.
     pub(super) fn of(name: &str, plugin: &config::Plugin, base: &Path) -> Self {
-        let mut sources = Self { base: base.to_owned(), ..Self::default() };
+        // Cargo's paths are absolute, and a folder must not be found under two names.
+        let base = &base.canonicalize().unwrap_or_else(|_| base.to_owned());
+        let mut sources = Self { base: base.clone(), ..Self::default() };
         if let Some(globs) = &plugin.watch {
             sources.globs.clone_from(globs);
             let wanted = globs.iter().filter(|glob| !glob.starts_with('!'));
@@ -62,7 +64,8 @@ impl Sources {
         folders.insert(base.join("plugins").join(name));
         sources.folders = folders
             .into_iter()
-            .filter(|folder| folder.is_dir() && !is_same(folder, base) && !is_made(folder, base))
+            .filter_map(|folder| folder.canonicalize().ok())
+            .filter(|folder| folder.is_dir() && folder != base && !is_made(folder, base))
             .collect();
         sources
     }
@@ -134,10 +137,6 @@ fn fixed_part(glob: &str) -> PathBuf {
     let fixed = parts.iter().take_while(|part| !part.contains(['*', '?', '[', '{'])).count();
     // The last part is a file even where it is fixed.
     parts[..fixed.min(parts.len().saturating_sub(1))].iter().collect()
-}
-
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn is_made(folder: &Path, base: &Path) -> bool {
