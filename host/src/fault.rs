@@ -23,6 +23,9 @@ impl Fault {
     }
 }
 
+/// Characters of a stranger's words that are repeated.
+const EXCERPT: usize = 40;
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.advice)
@@ -67,10 +70,7 @@ pub fn told(line: &str, method: &str) -> Option<Fault> {
     }
     match line {
         WRONG_SIGNATURE => Some(token_differs()),
-        NO_BOT => Some(Fault::new(
-            "the path is no bot's",
-            "enter the `path` of the bot in the console, as it stands in bots.toml",
-        )),
+        NO_BOT => Some(no_bot("", [])),
         UNDECIPHERABLE => Some(Fault::new(
             "the server cannot decrypt the message: the EncodingAESKey or the AppID differs",
             "its log says which; both must be those of the account's console (基本配置, 服务器配置)",
@@ -107,6 +107,22 @@ pub fn no_query() -> Fault {
         "not WeChat, or a proxy drops it; in nginx write `proxy_pass http://127.0.0.1:8080;` without a path or variables, or add \
          `$is_args$args`",
     )
+}
+
+/// Paths of bots that are listed.
+const PATHS: usize = 5;
+
+/// A request to a path that is no bot's. `paths` are those that are bots'.
+pub fn no_bot(arrived: &str, paths: impl IntoIterator<Item = String>) -> Fault {
+    let mut paths: Vec<String> = paths.into_iter().map(|path| format!("`{path}/`")).collect();
+    paths.sort();
+    let more = if paths.len() > PATHS { ", …" } else { "" };
+    paths.truncate(PATHS);
+    let what = match arrived {
+        "" => "the path is no bot's".to_owned(),
+        path => format!("the path is no bot's: `{}` arrives, bots.toml has {}{more}", excerpt(path), paths.join(", ")),
+    };
+    Fault::new(what, "enter the `path` of the bot in the console, as it stands in bots.toml")
 }
 
 /// The signature was made with another token.
@@ -230,6 +246,16 @@ pub fn no_body() -> Fault {
     )
 }
 
+/// The beginning of what a stranger says, fit for one line.
+pub fn excerpt(text: &str) -> String {
+    let mut escaped = text.chars().flat_map(char::escape_debug);
+    let mut head: String = escaped.by_ref().take(EXCERPT).collect();
+    if escaped.next().is_some() {
+        head.push('…');
+    }
+    head
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +319,14 @@ mod tests {
         assert_eq!(of(WRONG_SIGNATURE), "the token differs");
         assert_eq!(what("<html>", "GET"), None);
         assert_eq!(what("", "GET"), None);
+    }
+
+    #[test]
+    fn a_path_that_is_no_bots_is_named_with_those_that_are() {
+        let of = |path: &str, n: usize| no_bot(path, (0..n).map(|n| format!("/{n}"))).what.into_owned();
+        assert_eq!(of("/wx\u{1b}", 1), "the path is no bot's: `/wx\\u{1b}` arrives, bots.toml has `/0/`");
+        assert!(of("/wx", 9).ends_with("`/0/`, `/1/`, `/2/`, `/3/`, `/4/`, …"), "{}", of("/wx", 9));
+        assert_eq!(excerpt(&"微".repeat(100)).chars().count(), EXCERPT + 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     limits,
     reload::Reloader,
     server::Service,
+    throttle::Throttle,
     wechat::{
         cipher::WhichKey,
         document::{Document, Format, MAX_BODY, ParseError},
@@ -33,6 +34,8 @@ pub struct Webhook {
     reloader: Arc<Reloader>,
     inbox: Arc<Inbox>,
     world: World,
+    /// Bounds how often the log tells of requests that are no bot's.
+    strays: Throttle,
 }
 
 /// Why a request is turned away: the status and the one line that its sender is told.
@@ -62,12 +65,19 @@ struct Form {
 impl Webhook {
     /// Answers with whatever generation the reloader has at the time.
     pub fn new(reloader: Arc<Reloader>, inbox: Arc<Inbox>, world: World) -> Self {
-        Self { reloader, inbox, world }
+        Self { reloader, inbox, world, strays: Throttle::new(limits::REFUSALS_LOGGED) }
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
         let generation = self.reloader.current();
         let Some(bot) = generation.bot(request.uri().path()) else {
+            // Others look for pages that are not here; this is WeChat, or means to be.
+            if Query::parse(request.uri().query().unwrap_or_default()).signature.is_some()
+                && let Some(more) = self.strays.admit()
+            {
+                let paths = generation.bots().map(|(path, _)| path.to_owned());
+                tracing::warn!(more, "{}", fault::no_bot(request.uri().path(), paths));
+            }
             return Err(Refusal(StatusCode::NOT_FOUND, fault::NO_BOT.into()));
         };
         match *request.method() {

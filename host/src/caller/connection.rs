@@ -345,7 +345,7 @@ fn certificate_fault(error: &rustls::Error, certificate: &CertificateDer<'_>, al
             "WeChat refuses it; get one from an authority, as Let's Encrypt, or use http on port 80",
         ),
         E::UnknownIssuer if alone => Fault::new(
-            "the TLS certificate comes without the intermediate one of its authority",
+            "the TLS certificate comes without the intermediate one of its authority, or the authority is not public",
             "let the proxy send the whole chain: nginx's `ssl_certificate` is `fullchain.pem`",
         ),
         E::UnknownIssuer => Fault::new(

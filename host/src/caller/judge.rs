@@ -2,7 +2,7 @@
 
 use super::{Account, Exchange, Mode, Request, request::Outgoing};
 use crate::{
-    fault::{self, Fault},
+    fault::{self, Fault, excerpt},
     wechat::{
         document::{Document, Format},
         reply::{Reply, SUCCESS, Warning},
@@ -12,9 +12,6 @@ use crate::{
 
 /// What a follower sees when WeChat takes a response for none.
 pub const SHOWN_TO_FOLLOWERS: &str = "该公众号提供的服务出现故障，请稍后再试";
-
-/// Characters of a stranger's answer that are repeated.
-const EXCERPT: usize = 40;
 
 /// What WeChat would make of the response to a message.
 #[derive(Debug, Default)]
@@ -325,16 +322,6 @@ fn html_page(text: &str) -> Fault {
         format!("an HTML page is the answer{title}"),
         "another web server, or a page of the proxy or the tunnel, answers this URL; let it pass this path on to mynah",
     )
-}
-
-/// The beginning of what a stranger says, fit for one line.
-pub fn excerpt(text: &str) -> String {
-    let mut escaped = text.chars().flat_map(char::escape_debug);
-    let mut head: String = escaped.by_ref().take(EXCERPT).collect();
-    if escaped.next().is_some() {
-        head.push('…');
-    }
-    head
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ use crate::{
         request::{Outgoing, echostr, message_id},
     },
     clock::World,
-    config, limits,
+    config,
+    fault::excerpt,
+    limits,
     transcript::{acts, replies},
     wechat::{
         callback::Act,
@@ -309,7 +311,7 @@ fn show_request(request: &Request) {
 
 fn show_answer(called: &Result<Exchange, Failed>) {
     let Ok(exchange) = called else { return };
-    let kind = exchange.header("content-type").map(|kind| format!(", {}", judge::excerpt(kind))).unwrap_or_default();
+    let kind = exchange.header("content-type").map(|kind| format!(", {}", excerpt(kind))).unwrap_or_default();
     say(&format!("\n{} after {}{kind}", exchange.status, in_ms(exchange.time)));
     let text = exchange.text();
     let shown: String = text.chars().take(SHOWN).collect();

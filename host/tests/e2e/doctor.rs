@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use super::{
     harness::*,
     nginx::{Nginx, readme_block},
-    proxy::{After, Answered, Asked, Before, Proxy, self_signed},
+    proxy::{After, Answered, Asked, Before, Proxy, issued, self_signed},
 };
 
 const APP_ID: &str = "wxb11529c136998cb6";
@@ -121,6 +121,7 @@ fn the_path_is_wrong() {
     let address = server.address().to_string();
     let found = doctor(server.folder(), &["http://bot.example.com/wx", "--connect", &address]);
     assert_named(found, "the path is no bot's: `/wx` arrives, bots.toml has `/weixin/`", "enter the `path` of the bot");
+    server.wait_for_log("the path is no bot's: `/wx` arrives, bots.toml has `/weixin/`: enter the `path` of the bot");
     let (more, other) = (config(TOKEN, ""), "[bots.club]\npath = \"/club/\"\ntoken = \"clubToken\"\n");
     let folder = Folder::new(&(more + other));
     let found = doctor(&folder, &["http://bot.example.com/wx", "--connect", &address]);
@@ -378,6 +379,18 @@ fn a_certificate_that_wechat_refuses_is_named_and_the_rest_looked_at() {
     let other = "https://other.example.com/weixin/";
     let found = doctor(server.folder(), &[other, "--connect", &address, "--cacert", &ca]);
     assert_named(found, "is for another name than `other.example.com`", "get one for this name");
+    for (expired, what) in [
+        (true, "the TLS certificate has expired"),
+        (false, "the TLS certificate comes without the intermediate one of its authority"),
+    ] {
+        let (tls, authority) = issued("bot.example.com", expired);
+        let proxy = Proxy::start(Some(server.address()), Some(tls), Before(|_: &mut Asked| {}));
+        let address = proxy.address.to_string();
+        server.folder().write("authority.pem", if expired { &authority } else { "" });
+        let authority = server.folder().path("authority.pem").display().to_string();
+        let found = doctor(server.folder(), &[url, "--connect", &address, "--cacert", &authority]);
+        assert_named(found, what, "let the proxy");
+    }
     let plain = server.address().to_string();
     let found = doctor(server.folder(), &[url, "--connect", &plain]);
     assert_named(found, "speaks is not TLS", "enter the URL with `http://`");

@@ -201,12 +201,34 @@ fn read(stream: &mut impl BufRead) -> Option<(String, BTreeMap<String, String>, 
 pub(crate) fn self_signed(names: &[&str]) -> (Arc<ServerConfig>, String, String) {
     let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let tls = tls(&made.cert, &made.signing_key);
+    (tls, made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// A certificate of an authority that nobody knows, sent without the authority's own, which is given too.
+pub(crate) fn issued(name: &str, expired: bool) -> (Arc<ServerConfig>, String) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "Authority");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let pem = authority.self_signed(&key).expect("a certificate").pem();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    if expired {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    }
+    let key = rcgen::KeyPair::generate().expect("a key");
+    (tls(&params.signed_by(&key, &issuer).expect("a certificate"), &key), pem)
+}
+
+fn tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Arc<ServerConfig> {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![certificate.der().clone()], key)
         .expect("a certificate");
-    (Arc::new(config), made.cert.pem(), made.signing_key.serialize_pem())
+    Arc::new(config)
 }

@@ -211,9 +211,3 @@ fn an_encrypted_reply_is_checked_whole() {
         "the reply's `ToUserName` is `o_2`, not `o_1`"
     );
 }
-
-#[test]
-fn a_strangers_words_are_short_and_escaped() {
-    assert_eq!(excerpt("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
-    assert_eq!(excerpt(&"微".repeat(100)).chars().count(), EXCERPT + 1);
-}

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Report;
 use crate::{
-    caller::{Exchange, judge::excerpt},
+    caller::Exchange,
     clock::World,
-    fault::Fault,
+    fault::{Fault, excerpt},
 };
 
 /// Seconds by which two clocks may differ: a `Date` has whole seconds, and an answer may have been on its way for some.

@@ -179,8 +179,7 @@ impl Calls<'_> {
             return Fault::new(fault.what, advice);
         }
         if Some(&fault) == fault::told(fault::NO_BOT, "GET").as_ref() {
-            let what = format!("the path is no bot's: `{}` arrives, bots.toml has `{}/`", self.url.path(), bot.path);
-            return Fault::new(what, fault.advice);
+            return fault::no_bot(self.url.path(), [bot.path.clone()]);
         }
         fault
     }
