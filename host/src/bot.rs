@@ -21,6 +21,7 @@ use crate::{
         pages::{menu_link, pages, with_menu_link},
         reply::{Article, CheckedReply, MAX_REPLY, MAX_TEXT, Music, Raw, Reply, Video},
     },
+    wechat_api::Account,
 };
 
 /// An account, ready to answer.
@@ -40,6 +41,10 @@ pub struct Bot {
     escape: Escape,
     late: Late,
     late_reply: CheckedReply,
+    /// The same where the answer is certain to be kept.
+    kept_reply: CheckedReply,
+    /// Calls of the WeChat API.
+    account: Option<Arc<Account>>,
     router: Arc<Router>,
     plugins: HashMap<Arc<str>, Slot>,
 }
@@ -73,8 +78,20 @@ struct Failed;
 
 impl Bot {
     /// Puts an account together: its configuration, its rules compiled, and the plugins that they name.
-    pub fn new(config: config::Bot, router: Router, plugins: HashMap<Arc<str>, Slot>) -> Self {
-        let late_reply = Reply::Text(with_menu_link(&config.late.reply, config.late.word()));
+    pub fn new(
+        config: config::Bot,
+        router: Router,
+        plugins: HashMap<Arc<str>, Slot>,
+        account: Option<Arc<Account>>,
+    ) -> Self {
+        let Late { push, reply, kept_reply, .. } = &config.late;
+        // Their bytes were counted with the configuration.
+        let said = |text: String| Reply::Text(text).check("text").map_or(CheckedReply::SILENCE, |(reply, _)| reply);
+        let word = config.late.word();
+        let kept_reply = said(with_menu_link(kept_reply, word));
+        // Of an answer that comes by itself, the word is no matter unless it is named.
+        let late_reply = if *push && !reply.contains(word) { reply.clone() } else { with_menu_link(reply, word) };
+        let late_reply = said(late_reply);
         Self {
             name: config.name,
             token: config.token,
@@ -83,8 +100,9 @@ impl Bot {
             complaints: Arc::new(Throttle::new(limits::REFUSALS_LOGGED)),
             on_error: config.on_error,
             escape: config.escape,
-            // Its bytes were counted with the configuration.
-            late_reply: late_reply.check("text").map_or(CheckedReply::SILENCE, |(reply, _)| reply),
+            late_reply,
+            kept_reply,
+            account,
             late: config.late,
             router: Arc::new(router),
             plugins,
@@ -115,9 +133,24 @@ impl Bot {
             && message.text.as_deref().is_some_and(|said| words.any(|word| text::same(said, word)))
     }
 
-    /// What is said in place of an answer that is not there in time, if the follower expects one at all.
-    pub fn late_reply(&self, message: &Message) -> &CheckedReply {
-        if expects_answer(message) { &self.late_reply } else { &CheckedReply::SILENCE }
+    /// What is said in place of an answer that is not there in time, if the follower expects one at all; `pushed` says whether that
+    /// will be sent, as far as is known.
+    pub fn late_reply(&self, message: &Message, pushed: bool) -> &CheckedReply {
+        match (expects_answer(message), pushed) {
+            (false, _) => &CheckedReply::SILENCE,
+            (true, true) => &self.late_reply,
+            (true, false) => &self.kept_reply,
+        }
+    }
+
+    /// The account that late answers are sent by, where that is how this bot is configured.
+    pub fn pushes(&self) -> Option<&Arc<Account>> {
+        self.account.as_ref().filter(|_| self.late.push)
+    }
+
+    /// Calls of the WeChat API, where it has an app secret.
+    pub fn account(&self) -> Option<&Arc<Account>> {
+        self.account.as_ref()
     }
 
     /// Answers a message, reading and writing through `work`. Never fails: what goes wrong is logged, and the follower gets `on_error`.
@@ -232,7 +265,7 @@ impl Bot {
             }
         };
         let start = Instant::now();
-        plugin.call(&self.name, message, captures, work).await.map_err(|failure| {
+        plugin.call(&self.name, self.account.as_ref(), message, captures, work).await.map_err(|failure| {
             let ms = start.elapsed().as_millis() as u64;
             match &failure {
                 Failure::Trap { backtrace, .. } if !backtrace.is_empty() => {

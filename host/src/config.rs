@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads the file and everything it points to, and reports every problem at once; it never stops at the first.
 
+mod account;
 pub mod addition;
 mod allow;
 pub mod pattern;
@@ -84,6 +85,8 @@ pub struct Bot {
     pub unset: Vec<String>,
     /// Decrypts and encrypts where the account uses compatible or safe mode.
     pub cipher: Option<Cipher>,
+    /// What calls of the WeChat API need; without it there are none.
+    pub api: Option<Api>,
     /// Whether plaintext messages are refused.
     pub require_encryption: bool,
     /// What a follower gets when a plugin fails; silence where none is given.
@@ -105,13 +108,28 @@ pub struct Escape {
     pub reply: CheckedReply,
 }
 
-/// `late`: answers that come too late are kept until the follower asks for them.
+/// What calls of the WeChat API need.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The account's app id.
+    pub app_id: Arc<str>,
+    /// Its secret, which is exchanged for access tokens.
+    pub app_secret: Secret,
+    /// Where the API is, without a slash at its end.
+    pub base: String,
+}
+
+/// `late`: answers that come too late are kept until the follower asks for them, or pushed.
 #[derive(Debug, Clone)]
 pub struct Late {
+    /// Whether they are sent as customer-service messages, and kept only where that is impossible.
+    pub push: bool,
     /// The texts that ask for them; never empty.
     pub words: Vec<String>,
     /// What is said in place of an answer that is not there in time.
     pub reply: String,
+    /// The same where the answer is certain to be kept.
+    pub kept_reply: String,
 }
 
 /// `[plugins.NAME]`.

@@ -22,6 +22,7 @@ use crate::{
     plugin::{Failure, Plugin, Runtime, Settings},
     router::{Router, capture_names, placeholders},
     versions::{Rejected, Versions},
+    wechat_api::Account,
 };
 
 /// A configuration that answers.
@@ -149,6 +150,11 @@ impl Generation {
         let loads: Vec<BoxFuture<'_, (Arc<str>, Loaded)>> = loads.collect();
         let plugins: BTreeMap<Arc<str>, Loaded> =
             stream::iter(loads).buffer_unordered(limits::PLUGINS_LOADED_AT_ONCE).collect().await;
+        let mut accounts: Vec<Arc<Account>> = previous
+            .iter()
+            .flat_map(|generation| generation.bots.values())
+            .filter_map(|bot| bot.account().cloned())
+            .collect();
         let bots = config
             .bots
             .into_iter()
@@ -159,7 +165,8 @@ impl Generation {
                     .filter(|(name, _)| bot.uses(name))
                     .map(|(name, loaded)| (name.clone(), loaded.slot.clone()))
                     .collect();
-                (bot.path.clone(), Arc::new(Bot::new(bot, router, used)))
+                let account = bot.api.as_ref().map(|api| account(api, &mut accounts, runtime));
+                (bot.path.clone(), Arc::new(Bot::new(bot, router, used, account)))
             })
             .collect();
         Self { number, server: config.server, bots, plugins, files }
@@ -190,6 +197,16 @@ impl Generation {
     pub fn bots(&self) -> impl Iterator<Item = (&str, &Arc<Bot>)> {
         self.bots.iter().map(|(path, bot)| (path.as_str(), bot))
     }
+}
+
+/// The account of this configuration: one that is known already, with its token, or a new one.
+fn account(api: &config::Api, known: &mut Vec<Arc<Account>>, runtime: &Runtime) -> Arc<Account> {
+    if let Some(account) = known.iter().find(|account| account.is_for(api)) {
+        return account.clone();
+    }
+    let account = Arc::new(Account::new(api, runtime.http(), runtime.world()));
+    known.push(account.clone());
+    account
 }
 
 fn settings(plugin: &config::Plugin) -> Settings {

@@ -3,10 +3,11 @@
 //! WeChat gives a message up to three deliveries of five seconds each. The first begins the run, in a task of its own that no dropped
 //! connection cancels; the others join it, or get the answer that is remembered. A run that wrote something is committed together with
 //! its answer before anybody is told. When WeChat's time is nearly up, an interim answer is given, the message is recorded as pending in
-//! the same commit, and what the run says in the end is kept until the follower asks for it.
+//! the same commit, and what the run says in the end is kept until the follower asks for it, or sent by way of the [`outbox`].
 
 mod followers;
 mod memory;
+mod outbox;
 mod run;
 mod scopes;
 
@@ -28,6 +29,7 @@ pub use self::run::DIALOGUE;
 use self::{
     followers::Followers,
     memory::{Memory, Seen},
+    outbox::Outbox,
     run::{Delivery, Done},
     scopes::Scopes,
 };
@@ -67,6 +69,7 @@ pub struct Inbox {
     memory: Memory,
     followers: Followers,
     scopes: Scopes,
+    outbox: Outbox,
     /// When the store last failed, so that nobody knows for sure what it committed.
     doubt: Mutex<Option<Instant>>,
     runs: AtomicUsize,
@@ -96,6 +99,7 @@ impl Inbox {
             memory: Memory::default(),
             followers: Followers::default(),
             scopes: Scopes::default(),
+            outbox: Outbox::default(),
             doubt: Mutex::new(None),
             runs: AtomicUsize::new(0),
             room: Arc::new(Semaphore::new(limits::BYTES_IN_FLIGHT >> 10)),
@@ -134,8 +138,9 @@ impl Inbox {
         }
     }
 
-    /// Runs again what was pending when the last process ended. Never keeps a host from starting.
+    /// Runs again what was pending when the last process ended, and sends what it had not sent. Never keeps a host from starting.
     pub async fn resume(self: &Arc<Self>, bot: impl Fn(&str) -> Option<Arc<Bot>>) {
+        self.resume_sending(&bot).await;
         let pending = match self.store.pending().await {
             Ok(pending) => pending,
             Err(error) => {
@@ -205,7 +210,7 @@ impl Inbox {
     }
 
     /// Runs a message to its end, and publishes an answer in WeChat's time whatever happens.
-    async fn conduct(&self, delivery: &Delivery, publish: &watch::Sender<Option<Body>>) {
+    async fn conduct(self: &Arc<Self>, delivery: &Delivery, publish: &watch::Sender<Option<Body>>) {
         if self.in_doubt()
             && let Ok(Some(answer)) = self.store.answer(&delivery.key).await
         {

@@ -18,12 +18,13 @@
 //! | [`server`] | accepts connections, bounds them, drains | – |
 //! | [`admin`] | what operators ask a running server | `server`, `reload` |
 //! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
-//! | [`inbox`] | deliveries of one message share one run and one answer | `bot`, `plugin`, `store` |
+//! | [`inbox`] | deliveries of one message share one run and one answer; late answers are sent | `bot`, `plugin`, `store`, `wechat_api` |
 //! | [`reload`] | swaps generations when files change, rolls plugins back | `generation`, `bot`, `router`, `plugin`, `versions`, `watch` |
-//! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions` |
-//! | [`bot`] | one account: message → reply | `router`, `plugin`, `store` |
+//! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions`, `wechat_api` |
+//! | [`bot`] | one account: message → reply | `router`, `plugin`, `store`, `wechat_api` |
 //! | [`router`] | rules → who answers | – |
-//! | [`plugin`] | runs components; the only one to name wasmtime | `store`, `http_client` |
+//! | [`plugin`] | runs components; the only one to name wasmtime | `store`, `wechat_api`, `http_client` |
+//! | [`wechat_api`] | the API of an account: its token, calls, media, messages | `http_client` |
 //! | [`http_client`] | the one way out: policy, addresses checked, bounds, pooled connections | – |
 //! | [`store`] | durable state: one atomic commit of all that a message did; SQLite | – |
 //! | [`versions`] | which versions of plugins worked and which did not, on disk | – |
@@ -65,3 +66,4 @@ pub mod versions;
 pub mod watch;
 pub mod webhook;
 pub mod wechat;
+pub mod wechat_api;

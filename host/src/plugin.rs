@@ -52,6 +52,7 @@ use crate::{
     limits,
     store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
+    wechat_api::Account,
 };
 
 /// A component that is compiled, checked and ready to be called.
@@ -209,10 +210,11 @@ impl Plugin {
     }
 
     /// Runs it for one message in a fresh instance, and logs what it printed. What it writes is kept in `work` if it answers, and
-    /// dropped if it passes or fails.
+    /// dropped if it passes or fails. `account` is the bot's, where its API can be called.
     pub async fn call(
         &self,
         bot: &str,
+        account: Option<&Arc<Account>>,
         message: &Message,
         captures: &[Field],
         work: &SharedWork,
@@ -225,6 +227,7 @@ impl Plugin {
         work.lock().await.begin_step(&self.name);
         let answered = self
             .in_time(Some(work.clone()), self.settings.limits.time, async |store| {
+                store.data_mut().account = account.cloned();
                 let message = run::message(bot, message, captures);
                 // The store's deadline has been armed since it was made, so a start function that loops ends like any other loop.
                 let plugin = self.compiled.code.pre.instantiate_async(&mut *store).await?;

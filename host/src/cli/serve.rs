@@ -74,8 +74,9 @@ pub(super) fn serve_beside(
         let bot = |name: &str| generation.bots().find(|(_, bot)| *bot.name == *name).map(|(_, bot)| bot.clone());
         inbox.resume(bot).await;
         drop(generation);
-        let webhook = Arc::new(Webhook::new(reloader, inbox, world));
+        let webhook = Arc::new(Webhook::new(reloader, inbox.clone(), world));
         let all_done = server::serve(listener, webhook, settings.connections, stop).await;
+        inbox.settle().await;
         watch.abort();
         beside.abort();
         hangups.abort();

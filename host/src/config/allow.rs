@@ -68,8 +68,8 @@ impl Allow {
         self.http.iter().find(|grant| grant.origin == *origin)
     }
 
-    /// Whether a call of this path of the WeChat API is allowed. One with `.` or `..` in it, or a query, never is: it would not be the
-    /// path that it seems.
+    /// Whether a call of this path of the WeChat API, without its query, is allowed. One that could be read in several ways never is:
+    /// with `.` or `..` in it, an empty part, or anything that is percent-encoded, it would not be the path that it seems.
     pub fn wechat(&self, path: &str) -> bool {
         let plain = path.starts_with('/')
             && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
@@ -79,6 +79,11 @@ impl Allow {
                 Some(prefix) => path.starts_with(prefix),
                 None => path == allowed,
             })
+    }
+
+    /// Whether any call of the WeChat API is allowed.
+    pub fn any_wechat(&self) -> bool {
+        !self.wechat.is_empty()
     }
 }
 

@@ -23,10 +23,7 @@ use super::{
 use crate::{
     limits,
     secret::Secret,
-    wechat::{
-        cipher::{AesKey, Cipher},
-        reply::{CheckedReply, Reply},
-    },
+    wechat::reply::{CheckedReply, Reply},
 };
 
 /// Every address: WeChat calls from outside, straight or through a proxy.
@@ -43,6 +40,9 @@ const ESCAPE_REPLY: &str = "已退出。";
 
 /// What is said in place of an answer that is not there in time.
 const LATE_REPLY: &str = "还在想……稍后回复「继续」取答案。";
+
+/// The same where the answer is pushed. The word is there for when that turns out impossible.
+const PUSH_REPLY: &str = "还在想……想好了就发给你。要是没收到，回复「继续」。";
 
 /// Bytes of that: it must leave room for the link within WeChat's 2,048.
 const LATE_REPLY_BYTES: usize = 1024;
@@ -71,7 +71,7 @@ impl Reader<'_, '_> {
         let names: Vec<String> = plugins.iter().map(|(name, ..)| name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let places: Vec<_> = plugins.iter().map(|(name, place, _)| (name.clone(), place.clone())).collect();
-        let plugins =
+        let plugins: BTreeMap<Arc<str>, Plugin> =
             plugins.into_iter().filter_map(|(name, _, table)| Some((Arc::from(name), self.plugin(table)?))).collect();
         if bots.is_empty() {
             self.problems
@@ -83,12 +83,31 @@ impl Reader<'_, '_> {
             .filter_map(|(name, _, table)| self.bot(name.into(), table, &names, &server, &mut taken))
             .collect();
         for (name, place) in places {
+            self.warn_of_calls_without_secret(&name, &bots, &plugins, &place);
             if !bots.iter().any(|bot| bot.uses(&name)) && !self.problems.has_errors() {
                 let problem = Problem::warning(format!("no rule uses the plugin `{name}`")).at(self.source, place);
                 self.problems.push(problem);
             }
         }
         Config { server, bots, plugins }
+    }
+
+    /// A plugin that may call the WeChat API does so for each of its bots.
+    fn warn_of_calls_without_secret(
+        &mut self,
+        name: &str,
+        bots: &[Bot],
+        plugins: &BTreeMap<Arc<str>, Plugin>,
+        place: &Range<usize>,
+    ) {
+        if !plugins.get(name).is_some_and(|plugin| plugin.allow.any_wechat()) {
+            return;
+        }
+        for bot in bots.iter().filter(|bot| bot.api.is_none() && bot.uses(name)) {
+            let message = format!("the plugin `{name}` may call the WeChat API, but bot `{}` cannot", bot.name);
+            let problem = Problem::warning(message).at(self.source, place.clone());
+            self.problems.push(problem.hint(format!("add `app_id` and `app_secret` to `[bots.{}]`", bot.name)));
+        }
     }
 
     fn server(&mut self, table: Option<Table<'_>>) -> Server {
@@ -200,8 +219,11 @@ impl Reader<'_, '_> {
                 None
             }
         };
-        let cipher = self.cipher(&name, &mut table);
+        let app_id = self.app_id(&mut table);
+        let cipher = self.cipher(&name, app_id.as_ref(), &mut table);
         let unset = self.origins.unset.split_off(unset);
+        let has_secret = table.contains("app_secret");
+        let api = self.api(&name, app_id.as_ref(), &mut table);
         let require_encryption = table.get::<bool>("require_encryption", self.problems);
         if let Some(require) = &require_encryption
             && *require.get_ref()
@@ -215,7 +237,7 @@ impl Reader<'_, '_> {
         }
         let on_error = table.get::<String>("on_error", self.problems).map(|text| self.text_reply("on_error", text));
         let escape = self.escape(&mut table);
-        let late = self.late(&mut table);
+        let late = self.late(&name, has_secret, &mut table);
         let rules = table.take("rules").map_or_else(Vec::new, |entry| {
             let known = Known { plugins, lines: self.lines };
             rules::rules(entry.value, self.source, &known, self.origins, self.problems)
@@ -229,6 +251,7 @@ impl Reader<'_, '_> {
             token_is_default,
             unset,
             cipher,
+            api,
             require_encryption: require_encryption.is_some_and(toml::Spanned::into_inner),
             on_error: on_error.unwrap_or(CheckedReply::SILENCE),
             escape,
@@ -252,17 +275,29 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn late(&mut self, table: &mut Table<'_>) -> Late {
-        let mut late = Late { words: vec![LATE_WORD.to_owned()], reply: LATE_REPLY.to_owned() };
+    fn late(&mut self, bot: &str, has_secret: bool, table: &mut Table<'_>) -> Late {
+        let mut late = Late {
+            push: false,
+            words: vec![LATE_WORD.to_owned()],
+            reply: LATE_REPLY.into(),
+            kept_reply: LATE_REPLY.into(),
+        };
         let Some(mut given) = table.take("late").and_then(|entry| self.table(entry, "`late`")) else { return late };
-        if let Some(mode) = given.get::<String>("mode", self.problems)
-            && mode.get_ref() != "keep"
-        {
-            self.error(
-                format!("`{}` is no mode of `late` that this version has", mode.get_ref()),
-                mode.span(),
-                "`keep`: the answer is kept until the follower asks for it",
-            );
+        if let Some(mode) = given.get::<String>("mode", self.problems) {
+            match mode.get_ref().as_str() {
+                "keep" => {}
+                "push" if has_secret => (late.push, late.reply) = (true, PUSH_REPLY.into()),
+                "push" => self.error(
+                    format!("bot `{bot}` is to push late answers, but cannot call the WeChat API"),
+                    mode.span(),
+                    "add `app_id` and `app_secret`",
+                ),
+                other => self.error(
+                    format!("`{other}` is no mode of `late`"),
+                    mode.span(),
+                    "`keep`: the answer is kept until the follower asks for it; `push`: it is sent as a customer-service message",
+                ),
+            }
         }
         if let Some(entry) = given.take("words") {
             let words = self.words(entry);
@@ -273,6 +308,7 @@ impl Reader<'_, '_> {
         if let Some(reply) = given.get::<String>("reply", self.problems) {
             let span = reply.span();
             late.reply = reply.into_inner();
+            late.kept_reply.clone_from(&late.reply);
             if late.reply.trim().is_empty() {
                 self.error(
                     "`late.reply` must not be empty",
@@ -307,72 +343,6 @@ impl Reader<'_, '_> {
             Err(error) => {
                 self.problems.push(Problem::error(format!("`{key}`: {error}")).at(self.source, span));
                 CheckedReply::SILENCE
-            }
-        }
-    }
-
-    /// `app_id`, `encoding_aes_key` and `previous_aes_key`.
-    fn cipher(&mut self, bot: &str, table: &mut Table<'_>) -> Option<Cipher> {
-        let app_id = table.get::<String>("app_id", self.problems);
-        let places = ["encoding_aes_key", "previous_aes_key"].map(|key| table.take(key));
-        let [current_place, previous_place] =
-            [&places[0], &places[1]].map(|entry| entry.as_ref().map(|entry| entry.key_span.clone()));
-        let [current, previous] = places;
-        let current = current.map(|entry| self.aes_key("encoding_aes_key", entry));
-        let previous = previous.map(|entry| self.aes_key("previous_aes_key", entry));
-        if let Some(app_id) = &app_id
-            && (app_id.get_ref().is_empty() || !app_id.get_ref().bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        {
-            self.error(
-                format!("`{}` is no app id", app_id.get_ref()),
-                app_id.span(),
-                "it looks like `wx0123456789abcdef`",
-            );
-            return None;
-        }
-        match (app_id, current_place, previous_place) {
-            (Some(app_id), Some(_), _) => {
-                // A key that is wrong was reported; an optional one that was not given is no obstacle.
-                let previous = match previous {
-                    Some(previous) => Some(previous?),
-                    None => None,
-                };
-                Some(Cipher::new(current??, previous, app_id.into_inner()))
-            }
-            (None, Some(place), _) => {
-                self.error(
-                    format!("bot `{bot}` has an `encoding_aes_key` but no `app_id`"),
-                    place,
-                    "add `app_id = \"wx…\"`: every encrypted message names the account that it is for",
-                );
-                None
-            }
-            (_, None, Some(place)) => {
-                self.error(
-                    format!("bot `{bot}` has a `previous_aes_key` but no `encoding_aes_key`"),
-                    place,
-                    "the current key is `encoding_aes_key`",
-                );
-                None
-            }
-            (_, None, None) => None,
-        }
-    }
-
-    fn aes_key(&mut self, name: &str, entry: Entry<'_>) -> Option<AesKey> {
-        let key = sourced(entry, &format!("`{name}`"), self.source, self.origins, self.problems)?;
-        if key.origin == Origin::NotNeeded {
-            return AesKey::parse(&"A".repeat(43)).ok();
-        }
-        match AesKey::parse(key.text.trim()) {
-            Ok(key) => Some(key),
-            Err(error) => {
-                self.error(
-                    format!("`{name}`: {error}"),
-                    key.span,
-                    "copy the EncodingAESKey from the account's server configuration (服务器配置)",
-                );
-                None
             }
         }
     }
@@ -560,7 +530,7 @@ impl Reader<'_, '_> {
         tables
     }
 
-    fn error(&mut self, message: impl Into<String>, span: Range<usize>, hint: &str) {
+    pub(super) fn error(&mut self, message: impl Into<String>, span: Range<usize>, hint: &str) {
         self.problems.push(Problem::error(message).at(self.source, span).hint(hint));
     }
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 const SECRET_KEYS: [&str; 6] = ["token", "app_secret", "encoding_aes_key", "previous_aes_key", "headers", "config"];
 
 /// Keys whose values may be shown, with all that is in them. Any other text is not: the key may be a secret's, misspelt.
-const HARMLESS_KEYS: [&str; 33] = [
+const HARMLESS_KEYS: [&str; 34] = [
     "listen",
     "admin",
     "state",
@@ -33,6 +33,7 @@ const HARMLESS_KEYS: [&str; 33] = [
     "limits",
     "sha256",
     "app_id",
+    "api",
     "require_encryption",
     "escape",
     "late",

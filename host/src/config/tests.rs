@@ -97,6 +97,15 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         ),
         &[],
     );
+    add("late mode that is none", &format!("{BOT}late = {{ mode = \"later\" }}\n"), &[]);
+    add("secret without app_id", &format!("{BOT}app_secret = \"abc\"\n"), &[]);
+    add("secret that was copied badly", &format!("{BOT}app_id = \"wx1\"\napp_secret = \"my secret\"\n"), &[]);
+    add("secret from an unset variable", &format!("{BOT}app_id = \"wx1\"\napp_secret = {{ env = \"UNSET\" }}\n"), &[]);
+    let secret = format!("{BOT}app_id = \"wx1\"\napp_secret = \"abc\"\n");
+    add("api that is no address", &format!("{secret}api = \"api.weixin.qq.com\"\n"), &[]);
+    add("api without encryption", &format!("{secret}api = \"http://example.com\"\n"), &[]);
+    add("api on loopback", &format!("{secret}api = \"http://127.0.0.1:9190\"\nlate = {{ mode = \"push\" }}\n"), &[]);
+    add("api without a secret", &format!("{BOT}api = \"https://api2.weixin.qq.com\"\n"), &[]);
     let allow = |text: &str| {
         format!("{BOT}[[bots.a.rules]]\nplugin = \"p\"\n[plugins.p]\nwasm = \"p.wasm\"\nallow = {{ {text} }}\n")
     };

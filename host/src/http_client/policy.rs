@@ -40,6 +40,11 @@ impl Policy {
         Self { grants: vec![Grant { origin, headers: Vec::new(), reach: Reach::Anywhere }] }
     }
 
+    /// For the host's own requests to a place that somebody else named: only where anybody could go.
+    pub fn of_public(origin: Origin) -> Self {
+        Self { grants: vec![Grant { origin, headers: Vec::new(), reach: Reach::Public }] }
+    }
+
     /// Whether requests may go to this origin at all.
     pub(super) fn allows(&self, origin: &Origin) -> bool {
         self.grant(origin).is_some()

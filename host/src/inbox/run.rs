@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Body, Inbox, Pending, followers::Turn};
+use super::{Body, Inbox, Pending, followers::Turn, outbox::Late};
 use crate::{
     bot::{Answered, Bot},
     clock::World,
@@ -136,7 +136,7 @@ impl Delivery {
 
 impl Inbox {
     /// Runs a message, again if its reads were overtaken, and commits what it did.
-    pub(super) async fn run(&self, delivery: &Delivery) -> Done {
+    pub(super) async fn run(self: &Arc<Self>, delivery: &Delivery) -> Done {
         let Delivery { bot, message, .. } = delivery;
         // A message that is late before its turn has come does not hold up those behind it; of late ones, a follower has one at a time.
         let mut lane = None;
@@ -192,7 +192,7 @@ impl Inbox {
     }
 
     /// Ends a message whose run could not be committed.
-    async fn give_up(&self, delivery: &Delivery) -> Done {
+    async fn give_up(self: &Arc<Self>, delivery: &Delivery) -> Done {
         if delivery.is_late() { self.end_with_apology(delivery).await } else { self.apologise(delivery) }
     }
 
@@ -210,7 +210,8 @@ impl Inbox {
             // The follower's next messages go on from here.
             *phase = Phase::Late;
         }
-        let body = delivery.render(&self.world, delivery.bot.late_reply(&delivery.message));
+        let pushed = self.may_push(&delivery.bot).await;
+        let body = delivery.render(&self.world, delivery.bot.late_reply(&delivery.message, pushed));
         let now = self.world.clock.now();
         let pending =
             Pending { bot: delivery.bot.name.to_string(), message: delivery.message.clone(), since: now.as_secs() };
@@ -233,7 +234,7 @@ impl Inbox {
         Some(body)
     }
 
-    async fn attempt(&self, delivery: &Delivery, contested: &[Scope], alone: &AtomicBool) -> Attempt {
+    async fn attempt(self: &Arc<Self>, delivery: &Delivery, contested: &[Scope], alone: &AtomicBool) -> Attempt {
         let Delivery { bot, message, .. } = delivery;
         let start = Instant::now();
         let was_late = delivery.is_late();
@@ -302,23 +303,34 @@ impl Inbox {
     }
 
     /// Commits what a run did whose message was given an interim answer, and keeps its reply.
-    async fn commit_late(&self, delivery: &Delivery, work: &Work, answered: Answered) -> Attempt {
+    async fn commit_late(self: &Arc<Self>, delivery: &Delivery, work: &Work, answered: Answered) -> Attempt {
         let Delivery { bot, message, key, .. } = delivery;
         let mut replies = Vec::new();
-        // Where there was no interim answer, as with a phone's LOCATION, nobody is going to ask.
-        if !bot.late_reply(message).is_silence() && !answered.reply.is_silence() {
+        // Where there was no interim answer, as with a phone's LOCATION, nobody waits for one.
+        if !bot.late_reply(message, false).is_silence() && !answered.reply.is_silence() {
             replies.push(answered.reply.into_reply());
             replies.extend(answered.pages);
         }
+        let late = self.divide(delivery, replies).await;
+        let pushed = late.push.is_some();
         let mut conflicts = 0;
         for _ in 0..LATE_TRIES {
             let now = self.world.clock.now();
             let pending = delivery.recorded.load(Ordering::Acquire).then_some(*key);
-            let committed = match work.late_commit(late_key(*key), pending, replies.clone(), now).await {
-                Ok(commit) => self.store.commit(commit).await,
+            let Late { push, kept, pages } = late.clone();
+            let committed = match work.late_commit(late_key(*key), pending, kept, pages, now).await {
+                Ok(mut commit) => {
+                    commit.outbox.extend(push.map(|reply| self.outgoing(delivery, reply)));
+                    self.store.commit(commit).await
+                }
                 Err(error) => Err(error),
             };
             match committed {
+                Ok(Outcome::Committed | Outcome::Answered(_)) if pushed => {
+                    tracing::info!("the answer came late and is going to be sent");
+                    self.dispatch(bot, &message.sender);
+                    return Attempt::Done(Done::Kept);
+                }
                 Ok(Outcome::Committed | Outcome::Answered(_)) => {
                     tracing::info!("the answer came late and is kept");
                     return Attempt::Done(Done::Kept);
@@ -348,18 +360,24 @@ impl Inbox {
     }
 
     /// Ends a pending message whose run cannot be committed.
-    async fn end_with_apology(&self, delivery: &Delivery) -> Done {
+    async fn end_with_apology(self: &Arc<Self>, delivery: &Delivery) -> Done {
         let Delivery { bot, message, key, .. } = delivery;
         let apology = bot.apology(message);
         let replies = if apology.is_silence() { Vec::new() } else { vec![apology.into_reply()] };
+        let Late { push, kept, pages } = self.divide(delivery, replies).await;
+        let pushed = push.is_some();
         let pending = delivery.recorded.load(Ordering::Acquire).then_some(*key);
         let ended = async {
             let work = self.begin_work(delivery).await?;
-            let commit = work.late_commit(late_key(*key), pending, replies, self.world.clock.now()).await?;
+            let now = self.world.clock.now();
+            let mut commit = work.late_commit(late_key(*key), pending, kept, pages, now).await?;
+            commit.outbox.extend(push.map(|reply| self.outgoing(delivery, reply)));
             self.store.commit(commit).await
         };
-        if let Err(error) = ended.await {
-            tracing::error!("a message that failed late could not be ended: {error}");
+        match ended.await {
+            Ok(Outcome::Committed) if pushed => self.dispatch(bot, &message.sender),
+            Ok(_) => {}
+            Err(error) => tracing::error!("a message that failed late could not be ended: {error}"),
         }
         Done::Kept
     }

@@ -163,6 +163,16 @@ impl Runtime {
         self.pooled.host.world.clock.now()
     }
 
+    /// The way out.
+    pub fn http(&self) -> &Client {
+        &self.pooled.host.http
+    }
+
+    /// Time and randomness.
+    pub fn world(&self) -> clock::World {
+        self.pooled.host.world.clone()
+    }
+
     /// Whether a class serves plugins with so much memory.
     pub(super) fn serves(&self, class: &Arc<Class>, memory: u64) -> bool {
         Arc::ptr_eq(class, &self.class(memory)) || Arc::ptr_eq(class, &self.concurrent)

@@ -19,6 +19,7 @@ use crate::{
     plugin::SharedWork,
     store::work::{Refusal, Work},
     wechat::{document::Field, message::Message, reply},
+    wechat_api::Account,
 };
 
 /// What the host keeps for one run.
@@ -32,6 +33,8 @@ pub(super) struct Run {
     /// Log lines that were not.
     pub(super) log_cut: u64,
     pub(super) allow: Arc<Allow>,
+    /// The bot's account, where its API can be called.
+    pub(super) account: Option<Arc<Account>>,
     clock: Arc<dyn Clock>,
     pub(super) outside: Outside,
     stdout: Output,
@@ -89,6 +92,7 @@ impl Run {
             log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
             log_cut: 0,
             allow: settings.allow.clone(),
+            account: None,
             clock: host.world.clock.clone(),
             stdout,
             stderr,
@@ -234,11 +238,6 @@ impl types::Host for Run {}
 /// The error of what `bots.toml` does not allow.
 pub(super) fn not_granted(message: String) -> types::Error {
     types::Error { code: "not-granted".into(), message }
-}
-
-/// The error of an interface that this version of the host does not have yet.
-pub(super) fn unavailable(interface: &str) -> types::Error {
-    types::Error { code: "unavailable".into(), message: format!("this version of mynah has no `{interface}` yet") }
 }
 
 /// An operation on what the message reads and writes; an inert run has nothing to operate on.

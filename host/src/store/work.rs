@@ -205,12 +205,14 @@ impl Work {
     }
 
     /// Everything as the commit of a run that ends `pending` long after its message was given an interim answer. The follower may
-    /// have gone on meanwhile, so the record is read anew; what the run did to a conversation that went on is dropped.
+    /// have gone on meanwhile, so the record is read anew; what the run did to a conversation that went on is dropped. `replies` are kept
+    /// as answers, `pages` as those of a text that is sent.
     pub async fn late_commit(
         &self,
         message: MessageKey,
         pending: Option<MessageKey>,
         replies: Vec<Reply>,
+        pages: Vec<Reply>,
         now: Duration,
     ) -> Result<Commit, StoreError> {
         let (mut follower, read) = read_follower(&*self.store, &self.bot, &self.openid, now).await?;
@@ -225,6 +227,9 @@ impl Work {
         }
         if !replies.is_empty() {
             follower.keep(replies, now);
+        }
+        if !pages.is_empty() {
+            follower.keep_pages(pages, now);
         }
         let mut commit = Commit::new(message, now);
         commit.follower =

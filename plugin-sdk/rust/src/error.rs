@@ -11,7 +11,7 @@ use std::fmt;
 /// |---|---|
 /// | `not-granted` | bots.toml does not allow this plugin to do that |
 /// | `unavailable` | this host has no such service, or has lost it for now |
-/// | `timeout` | the other side did not answer in time |
+/// | `timeout`, `unknown` | the other side did not answer in time, or not so that anybody knows what it did |
 /// | `too-large` | a key, a value or a body beyond the host's bounds |
 /// | `quota` | the plugin has used up its share |
 /// | a number | WeChat's own `errcode`, from [`wechat`](crate::wechat) |

@@ -156,6 +156,34 @@ fn handle(message: Message) -> Result<Reply, String> {
             store::set(key, (before + 1).to_string()).map_err(|error| error.code)?;
             Reply::text((before + 1).to_string())
         }
+        "wechat-post" => {
+            let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
+            Reply::text(wechat::call(path, Some(body)).unwrap_or_else(|error| error.code))
+        }
+        "wechat-error" => match wechat::call(rest, None) {
+            Ok(answer) => Reply::text(answer),
+            Err(error) => Reply::text(format!("{}: {}", error.code, error.message)),
+        },
+        "count-and-call" => {
+            let before = store::get("c").map_err(|error| error.code)?.unwrap_or_default();
+            let called = wechat::call(rest, None).map_err(|error| error.code)?;
+            store::set("c", [&before[..], b"x"].concat()).map_err(|error| error.code)?;
+            Reply::text(called)
+        }
+        "upload" => {
+            let (kind, file) = rest.split_once(' ').unwrap_or((rest, ""));
+            let (name, data) = file.split_once(' ').unwrap_or((file, ""));
+            Reply::text(wechat::upload(kind, name, data).unwrap_or_else(|error| error.code))
+        }
+        "download" => match wechat::download(rest) {
+            Ok(data) => Reply::text(String::from_utf8_lossy(&data)),
+            Err(error) => Reply::text(error.code),
+        },
+        "sleep-and" => {
+            let (ms, reply) = rest.split_once(' ').unwrap_or((rest, ""));
+            std::thread::sleep(Duration::from_millis(ms.parse().map_err(|_| "not a number")?));
+            return handle(Message { text: Some(reply.to_owned()), ..message });
+        }
         "wechat" => Reply::text(wechat::call(rest, None).unwrap_or_else(|error| error.code)),
         "imports" => {
             let codes = [
