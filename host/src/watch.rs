@@ -4,7 +4,8 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::{Component, Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use notify::{
@@ -17,6 +18,11 @@ use crate::limits;
 
 /// Events that wait to be looked at. When there are more, looking at all files finds out what they would have said.
 const QUEUE: usize = 4096;
+
+/// Events that are taken in within [`FLOOD_TIME`]. A log or a database beside a watched file is written to with each message, and
+/// must not cost the messages more than themselves.
+const FLOOD: u32 = 100;
+const FLOOD_TIME: Duration = Duration::from_millis(100);
 
 /// Symbolic links that lead to one file, one after the other; as many as Linux follows.
 const LINKS: usize = 40;
@@ -43,10 +49,17 @@ impl Watcher {
     /// Watches nothing yet. Where the system has nothing to offer, it never tells anything.
     pub fn new() -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
+        let (mut since, mut told) = (Instant::now(), 0);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // What is lost when the queue is full, a look finds.
             if let Ok(event) = event {
                 let _ = sender.try_send(event);
+            }
+            told += 1;
+            if told >= FLOOD {
+                // The system waits with the rest, and takes several writes to one file together.
+                thread::sleep(FLOOD_TIME.saturating_sub(since.elapsed()));
+                (since, told) = (Instant::now(), 0);
             }
         });
         let watcher =
