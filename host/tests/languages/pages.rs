@@ -49,3 +49,43 @@ fn javascript() {
         follow("javascript");
     }
 }
+
+#[test]
+fn go() {
+    let _turn = turn();
+    if has("python3") {
+        follow("go");
+    }
+}
+
+#[test]
+fn c() {
+    let _turn = turn();
+    if has("python3") {
+        follow("c");
+    }
+}
+
+#[test]
+fn cpp() {
+    let _turn = turn();
+    if has("python3") {
+        follow("cpp");
+    }
+}
+
+#[test]
+fn zig() {
+    let _turn = turn();
+    if has("python3") {
+        follow("zig");
+    }
+}
+
+#[test]
+fn assemblyscript() {
+    let _turn = turn();
+    if has("npm") {
+        follow("assemblyscript");
+    }
+}

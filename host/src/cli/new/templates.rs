@@ -31,7 +31,11 @@ pub(super) fn of(lang: Language, starlingmonkey: bool) -> impl Iterator<Item = &
         (Language::Javascript, true) => &[SCRIPT, JAVASCRIPT, STARLINGMONKEY, JAVASCRIPT_STARLINGMONKEY],
         (Language::Typescript, false) => &[SCRIPT, TYPESCRIPT, QUICKJS, TYPESCRIPT_QUICKJS],
         (Language::Typescript, true) => &[SCRIPT, TYPESCRIPT, STARLINGMONKEY, TYPESCRIPT_STARLINGMONKEY],
-        _ => &[],
+        (Language::Go, _) => &[GO],
+        (Language::C, _) => &[C_LAYER, C],
+        (Language::Cpp, _) => &[C_LAYER, CPP],
+        (Language::Zig, _) => &[C_LAYER, ZIG],
+        (Language::Assemblyscript, _) => &[ASSEMBLYSCRIPT],
     };
     lists.iter().copied().flatten()
 }
@@ -121,3 +125,62 @@ const TYPESCRIPT_QUICKJS: &[Source] = sources! { "package.json" = "templates/typ
 
 const TYPESCRIPT_STARLINGMONKEY: &[Source] =
     sources! { "package.json" = "templates/typescript/package-starlingmonkey.json" };
+
+const GO: &[Source] = sources! {
+    "plugin.go" = "templates/go/plugin.go",
+    "go.mod" = "templates/go/go.mod.template",
+    "build.sh" = "templates/go/build.sh",
+    "README.md" = "templates/go/README.md",
+    ".gitignore" = "templates/go/gitignore",
+    "mynah/abi.go" = "go/abi.go",
+    "mynah/ask.go" = "go/ask.go",
+    "mynah/mynah.go" = "go/mynah.go",
+    "mynah/reply.go" = "go/reply.go",
+};
+
+/// What C++ and Zig are built on; what wit-bindgen makes is beside it, in `mynah/contract`.
+const C_LAYER: &[Source] = sources! {
+    "mynah/json.c" = "c/json.c",
+    "mynah/mynah.c" = "c/mynah.c",
+    "mynah/mynah.h" = "c/mynah.h",
+};
+
+const C: &[Source] = sources! {
+    "src/plugin.c" = "templates/c/plugin.c",
+    "build.sh" = "templates/c/build.sh",
+    "compile_flags.txt" = "templates/c/compile_flags.txt",
+    "README.md" = "templates/c/README.md",
+    ".gitignore" = "templates/c/gitignore",
+};
+
+const CPP: &[Source] = sources! {
+    "src/plugin.cpp" = "templates/cpp/plugin.cpp",
+    "build.sh" = "templates/cpp/build.sh",
+    "compile_flags.txt" = "templates/cpp/compile_flags.txt",
+    "README.md" = "templates/cpp/README.md",
+    ".gitignore" = "templates/cpp/gitignore",
+    "mynah/handle.cpp" = "cpp/handle.cpp",
+    "mynah/mynah.hpp" = "cpp/mynah.hpp",
+};
+
+const ZIG: &[Source] = sources! {
+    "src/plugin.zig" = "templates/zig/plugin.zig",
+    "build.sh" = "templates/zig/build.sh",
+    "README.md" = "templates/zig/README.md",
+    ".gitignore" = "templates/zig/gitignore",
+    "mynah/mynah.zig" = "zig/mynah.zig",
+    "mynah/root.zig" = "zig/root.zig",
+};
+
+const ASSEMBLYSCRIPT: &[Source] = sources! {
+    "src/plugin.ts" = "templates/assemblyscript/plugin.ts",
+    "build.sh" = "templates/assemblyscript/build.sh",
+    "package.json" = "templates/assemblyscript/package.json",
+    "transform.mjs" = "templates/assemblyscript/transform.mjs",
+    "tsconfig.json" = "templates/assemblyscript/tsconfig.json",
+    "README.md" = "templates/assemblyscript/README.md",
+    ".gitignore" = "templates/assemblyscript/gitignore",
+    "mynah/component.ts" = "assemblyscript/component.ts",
+    "mynah/host.ts" = "assemblyscript/host.ts",
+    "mynah/index.ts" = "assemblyscript/index.ts",
+};
