@@ -35,11 +35,10 @@ pub(super) struct Run {
     pub(super) allow: Arc<Allow>,
     /// The bot's account, where its API can be called.
     pub(super) account: Option<Arc<Account>>,
-    clock: Arc<dyn Clock>,
     pub(super) outside: Outside,
-    stdout: Output,
-    stderr: Output,
-    wasi: WasiCtx,
+    host: Host,
+    /// Made when the plugin first asks for something of it, which small plugins never do.
+    wasi: Option<Box<Wasi>>,
     wasi_http: WasiHttp,
     table: ResourceTable,
     limits: Bounds,
@@ -64,25 +63,8 @@ fn last_words(time: Duration) -> Duration {
 impl Run {
     pub(super) fn new(host: &Host, plugin: &Plugin, work: Option<SharedWork>, called: Called) -> Self {
         let Plugin { name, settings, outlet, .. } = plugin;
-        let (stdout, stderr) = (Output::default(), Output::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::PLUGIN_RESOURCES);
-        let source = || Source::new(host.world.randomness.clone());
-        let mut seed = [0; 16];
-        host.world.randomness.fill(&mut seed);
-        let wasi = WasiCtx::builder()
-            .stdout(stdout.clone())
-            .stderr(stderr.clone())
-            .env("TZ", &*host.timezone)
-            .secure_random(source())
-            .insecure_random(source())
-            .insecure_random_seed(u128::from_le_bytes(seed))
-            .wall_clock(Time(host.world.clock.clone()))
-            .monotonic_clock(Time(host.world.clock.clone()))
-            .max_random_size(limits::PLUGIN_RANDOM)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .build();
         let deadline = Instant::now() + settings.limits.time.saturating_sub(last_words(settings.limits.time));
         let outside = Outside { plugin: name.clone(), outlet: outlet.clone(), called, deadline };
         Self {
@@ -93,10 +75,8 @@ impl Run {
             log_cut: 0,
             allow: settings.allow.clone(),
             account: None,
-            clock: host.world.clock.clone(),
-            stdout,
-            stderr,
-            wasi,
+            host: host.clone(),
+            wasi: None,
             wasi_http: WasiHttp::new(&outside),
             outside,
             table,
@@ -109,7 +89,7 @@ impl Run {
     }
 
     pub(super) fn clocks(&mut self) -> ClocksView<'_> {
-        ClocksView { clock: self.clock.clone(), table: &mut self.table }
+        ClocksView { clock: self.host.world.clock.clone(), table: &mut self.table }
     }
 
     pub(super) fn wasi_http(&mut self) -> (&mut WasiHttp, &mut ResourceTable) {
@@ -119,7 +99,8 @@ impl Run {
     /// Passes on what the plugin printed, its last words as warnings if it failed, and says what was cut.
     pub(super) fn finish(&mut self, failed: bool) {
         let plugin = &*self.plugin;
-        for (stream, output) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+        let outputs = self.wasi.iter().flat_map(|wasi| [("stdout", &wasi.stdout), ("stderr", &wasi.stderr)]);
+        for (stream, output) in outputs {
             let (text, cut) = output.take();
             let mut lines = text.lines().filter(|line| !line.trim().is_empty());
             for line in lines.by_ref().take(limits::PLUGIN_LINES) {
@@ -152,6 +133,36 @@ impl Run {
             reason += &format!("; it had reached its memory limit of {} MiB", self.limits.memory >> 20);
         }
         Failure::Trap { reason, backtrace: error.downcast_ref().map(backtrace).unwrap_or_default() }
+    }
+}
+
+/// WASI with nothing granted, and what the plugin prints.
+struct Wasi {
+    context: WasiCtx,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Wasi {
+    fn new(host: &Host) -> Self {
+        let (stdout, stderr) = (Output::default(), Output::default());
+        let source = || Source::new(host.world.randomness.clone());
+        let mut seed = [0; 16];
+        host.world.randomness.fill(&mut seed);
+        let context = WasiCtx::builder()
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .env("TZ", &*host.timezone)
+            .secure_random(source())
+            .insecure_random(source())
+            .insecure_random_seed(u128::from_le_bytes(seed))
+            .wall_clock(Time(host.world.clock.clone()))
+            .monotonic_clock(Time(host.world.clock.clone()))
+            .max_random_size(limits::PLUGIN_RANDOM)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        Self { context, stdout, stderr }
     }
 }
 
@@ -229,7 +240,8 @@ impl ResourceLimiter for Bounds {
 
 impl WasiView for Run {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.host)));
+        WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }
 }
 
