@@ -15,7 +15,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -76,6 +76,8 @@ pub struct Inbox {
     /// KiB of messages that may still be taken in.
     room: Arc<Semaphore>,
     started: Instant,
+    /// Whether a process before this one recorded answers that a retry may still ask for. Nobody knows until it was looked up.
+    predecessor: AtomicBool,
 }
 
 /// Room for the bytes of one message, taken until its run is over.
@@ -104,6 +106,7 @@ impl Inbox {
             runs: AtomicUsize::new(0),
             room: Arc::new(Semaphore::new(limits::BYTES_IN_FLIGHT >> 10)),
             started: Instant::now(),
+            predecessor: AtomicBool::new(true),
         }
     }
 
@@ -140,6 +143,10 @@ impl Inbox {
 
     /// Runs again what was pending when the last process ended, and sends what it had not sent. Never keeps a host from starting.
     pub async fn resume(self: &Arc<Self>, bot: impl Fn(&str) -> Option<Arc<Bot>>) {
+        let recently = self.world.clock.now().saturating_sub(RECOLLECTION);
+        if let Ok(false) = self.store.answered_since(recently).await {
+            self.predecessor.store(false, Ordering::Relaxed);
+        }
         self.resume_sending(&bot).await;
         let pending = match self.store.pending().await {
             Ok(pending) => pending,
@@ -248,7 +255,8 @@ impl Inbox {
     /// Whether an answer may be recorded that is not remembered.
     fn in_doubt(&self) -> bool {
         let doubt = *self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        self.started.elapsed() < RECOLLECTION || doubt.is_some_and(|since| since.elapsed() < RECOLLECTION)
+        let predecessor = self.predecessor.load(Ordering::Relaxed) && self.started.elapsed() < RECOLLECTION;
+        predecessor || doubt.is_some_and(|since| since.elapsed() < RECOLLECTION)
     }
 
     /// How long from now WeChat will still take an answer. The delivery seen first need not be WeChat's first, as when this host was

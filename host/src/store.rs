@@ -86,6 +86,9 @@ pub trait Store: Send + Sync {
     /// The answer recorded for a message.
     fn answer<'a>(&'a self, message: &'a MessageKey) -> StoreFuture<'a, Option<Vec<u8>>>;
 
+    /// Whether any answer was recorded at `since` or later.
+    fn answered_since(&self, since: Duration) -> StoreFuture<'_, bool>;
+
     /// Applies all of `commit`, durably, or nothing of it.
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Outcome>;
 

@@ -3,6 +3,7 @@
 //! One thread writes. It takes all commits that wait, checks and applies each in one transaction, and answers them once that is on
 //! disk: a single fsync for many messages. Reads have connections of their own, and see the last transaction.
 
+mod cache;
 mod format;
 mod lock;
 mod readers;
@@ -21,7 +22,7 @@ use std::{
 use tokio::time::Instant;
 
 pub use self::format::OpenError;
-use self::{format::Mode, lock::Lock, readers::Readers, writer::Writer};
+use self::{cache::Cache, format::Mode, lock::Lock, readers::Readers, writer::Writer};
 use super::{Addressee, Commit, Entry, MessageKey, Outcome, Parcel, Scope, Store, StoreError, StoreFuture, Versioned};
 
 /// How often a host that waits for another one tries again.
@@ -35,6 +36,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct SqliteStore {
     // Dropped from top to bottom. The writer's connection is then the last one, and SQLite takes the log over as it closes.
     readers: Arc<Readers>,
+    /// None where somebody else may be writing.
+    cache: Option<Arc<Cache>>,
     writer: Option<Writer>,
     _lock: Option<Lock>,
 }
@@ -48,8 +51,10 @@ impl SqliteStore {
         let lock = Lock::take(path)?;
         let connection = format::connect(path, Mode::Create)?;
         let first = format::connect(path, Mode::Read)?;
-        let writer = Writer::start(path.clone(), connection)?;
-        Ok(Self { readers: Arc::new(Readers::new(path.clone(), first)), writer: Some(writer), _lock: Some(lock) })
+        let cache = Arc::new(Cache::default());
+        let writer = Writer::start(path.clone(), connection, cache.clone())?;
+        let readers = Arc::new(Readers::new(path.clone(), first));
+        Ok(Self { readers, cache: Some(cache), writer: Some(writer), _lock: Some(lock) })
     }
 
     /// Opens the database at `path` like [`SqliteStore::open`], but waits up to `timeout` for a host that has it: one that is being
@@ -78,7 +83,8 @@ impl SqliteStore {
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         let path = &fs::canonicalize(path).map_err(|error| OpenError::unusable(path, error))?;
         let first = format::connect(path, Mode::Read)?;
-        Ok(Self { readers: Arc::new(Readers::new(path.clone(), first)), writer: None, _lock: None })
+        let readers = Arc::new(Readers::new(path.clone(), first));
+        Ok(Self { readers, cache: None, writer: None, _lock: None })
     }
 }
 
@@ -112,11 +118,27 @@ impl Store for SqliteStore {
         openid: &'a str,
         now: Duration,
     ) -> StoreFuture<'a, Versioned<Option<Vec<u8>>>> {
-        Box::pin(async move { self.readers.read(|connection| readers::follower(connection, bot, openid, now)) })
+        Box::pin(async move {
+            let read = || self.readers.read(|connection| readers::follower(connection, bot, openid));
+            let Some(cache) = &self.cache else { return Ok(read()?.at(now)) };
+            match cache.get(bot, openid, now) {
+                Ok(known) => Ok(known),
+                Err(reading) => {
+                    let row = read()?;
+                    let found = row.at(now);
+                    cache.keep(&reading, row);
+                    Ok(found)
+                }
+            }
+        })
     }
 
     fn answer<'a>(&'a self, message: &'a MessageKey) -> StoreFuture<'a, Option<Vec<u8>>> {
         Box::pin(async move { self.readers.read(|connection| readers::answer(connection, message)) })
+    }
+
+    fn answered_since(&self, since: Duration) -> StoreFuture<'_, bool> {
+        Box::pin(async move { self.readers.read(|connection| readers::answered_since(connection, since)) })
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Outcome> {

@@ -13,6 +13,7 @@ use super::{
         Addressee, Entry, LISTED, MessageKey, PARCELS, Parcel, ParcelId, SCANNED, SCANNED_BYTES, Scope, StoreError,
         Version, Versioned,
     },
+    cache::Row as FollowerRow,
     format::{self, Mode},
     millis,
 };
@@ -108,20 +109,27 @@ pub(super) fn usage(connection: &Connection, scope: &Scope) -> rusqlite::Result<
     Ok(bytes.unwrap_or_default().unsigned_abs())
 }
 
-pub(super) fn follower(
-    connection: &Connection,
-    bot: &str,
-    openid: &str,
-    now: std::time::Duration,
-) -> rusqlite::Result<Versioned<Option<Vec<u8>>>> {
-    let mut statement = connection
-        .prepare_cached("SELECT record, version FROM followers WHERE bot = ?1 AND openid = ?2 AND expires > ?3")?;
-    Ok(statement.query_row(params![bot, openid, millis(now)], versioned).optional()?.unwrap_or_default())
+/// A follower's row, whether it has expired or not.
+pub(super) fn follower(connection: &Connection, bot: &str, openid: &str) -> rusqlite::Result<FollowerRow> {
+    let mut statement =
+        connection.prepare_cached("SELECT record, version, expires FROM followers WHERE bot = ?1 AND openid = ?2")?;
+    let row = statement.query_row(params![bot, openid], |row| {
+        let record = row.get_ref(0)?.as_blob()?;
+        Ok(FollowerRow { record: Some(record.into()), version: version(row, 1)?, expires: row.get(2)? })
+    });
+    Ok(row.optional()?.unwrap_or_default())
 }
 
 pub(super) fn answer(connection: &Connection, message: &MessageKey) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT answer FROM answers WHERE message = ?1")?;
     statement.query_row([message.0], |row| row.get(0)).optional()
+}
+
+/// Answers stand in the order in which they came, so the newest tells; one from before the clock was set back counts as new.
+pub(super) fn answered_since(connection: &Connection, since: std::time::Duration) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT recorded FROM answers ORDER BY id DESC LIMIT 1")?;
+    let newest = statement.query_row([], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(newest.is_some_and(|newest| newest >= millis(since)))
 }
 
 pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<(MessageKey, Vec<u8>)>> {

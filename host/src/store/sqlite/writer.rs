@@ -15,7 +15,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    super::{ANSWERS, COMMIT_BYTES, Commit, NAME_BYTES, OutboxStep, Outcome, StoreError},
+    super::{ANSWERS, COMMIT_BYTES, Commit, FollowerChange, NAME_BYTES, OutboxStep, Outcome, StoreError},
+    cache::Cache,
     format::{self, Mode, OpenError},
     retention::Retention,
     transaction,
@@ -66,13 +67,14 @@ struct Job {
 
 impl Writer {
     /// Starts the thread that writes to the database at `path` through `connection`.
-    pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, OpenError> {
+    /// It drops from `cache` what it changes.
+    pub(super) fn start(path: PathBuf, connection: Connection, cache: Arc<Cache>) -> Result<Self, OpenError> {
         let (queue, jobs) = mpsc::channel();
         let database = Database::new(path.clone(), connection);
         let mut database = database.map_err(|error| OpenError::sqlite(&path, &error))?;
         // A host that starts on a full disk can still answer from what it has.
         let failure = database.recover().err().map(|error| Failure::new(&database, &error));
-        let run = move || run(&mut database, &jobs, failure);
+        let run = move || run(&mut database, &cache, &jobs, failure);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(run);
         let thread = thread.map_err(|error| OpenError::unusable(&path, error))?;
         Ok(Self { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE_KIB as usize)), thread: Some(thread) })
@@ -141,7 +143,7 @@ impl Failure {
 }
 
 /// Writes what `queue` brings until its other end is dropped.
-fn run(database: &mut Database, queue: &Receiver<Job>, mut failure: Option<Failure>) {
+fn run(database: &mut Database, cache: &Cache, queue: &Receiver<Job>, mut failure: Option<Failure>) {
     let mut jobs = Vec::new();
     loop {
         if let Some(failed) = &mut failure {
@@ -173,14 +175,22 @@ fn run(database: &mut Database, queue: &Receiver<Job>, mut failure: Option<Failu
             bytes += job.size;
             jobs.push(job);
         }
-        failure = write(database, &mut jobs).err();
+        failure = write(database, cache, &mut jobs).err();
     }
 }
 
 /// Writes and answers all `jobs`.
-fn write(database: &mut Database, jobs: &mut Vec<Job>) -> Result<(), Failure> {
+fn write(database: &mut Database, cache: &Cache, jobs: &mut Vec<Job>) -> Result<(), Failure> {
     match database.commit(jobs.iter().map(|job| &job.commit)) {
         Ok(outcomes) => {
+            for (job, outcome) in jobs.iter().zip(&outcomes) {
+                let Some(step) = &job.commit.follower else { continue };
+                let changed = *outcome == Outcome::Committed && step.change != FollowerChange::Keep;
+                // Whoever was refused may have been misled, as by a row that was dropped for its age before the clock was set back.
+                if changed || *outcome == Outcome::Conflict {
+                    cache.forget(step);
+                }
+            }
             for (job, outcome) in jobs.drain(..).zip(outcomes) {
                 // Whoever no longer waits has no use for it.
                 let _ = job.reply.send(Ok(outcome));
@@ -189,6 +199,7 @@ fn write(database: &mut Database, jobs: &mut Vec<Job>) -> Result<(), Failure> {
         }
         Err(error) => {
             let failure = Failure::new(database, &error);
+            cache.clear();
             for job in jobs.drain(..) {
                 let _ = job.reply.send(Err(failure.cause.clone()));
             }
