@@ -45,7 +45,7 @@ pub(crate) fn build_plugins() {
         let manifest = root().join("Cargo.toml");
         let text = format!(
             "[bots.a]\npath = '/'\ntoken = 'abc'\n[plugins.probe]\nwasm = 'x'\nbuild = '''cargo build --release --target \
-             wasm32-wasip2 --manifest-path \"{}\" -p probe -p echo -p greet -p image-url -p quiz'''\n",
+             wasm32-wasip2 --manifest-path \"{}\" -p probe -p echo -p greet -p image-url -p ocr -p quiz'''\n",
             manifest.display()
         );
         std::fs::write(&config, text).expect("written");

@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod interop;
 mod nginx;
+mod ocr;
 mod outside;
 mod peer;
 mod plugins;
