@@ -112,7 +112,7 @@ impl AccountFlags {
 pub(super) fn unset(bot: &config::Bot) -> String {
     let names: Vec<String> = bot.unset.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "the secrets of bot `{}` are not known here, because {} is not set: set it as for the server, or give `--token`",
+        "the secrets of bot `{}` are not known here: set {} as for the server, or give `--token`",
         bot.name,
         names.join(", ")
     )
@@ -122,7 +122,13 @@ pub(super) fn unset(bot: &config::Bot) -> String {
 pub(super) fn read_url(text: &str) -> Result<Url, String> {
     let url = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-        _ => return Err(format!("`{text}` is no URL that begins with `http://` or `https://`")),
+        _ => {
+            let hint = match text.split_once("://") {
+                None if !text.is_empty() => format!("; did you mean `http://{text}`?"),
+                _ => String::new(),
+            };
+            return Err(format!("`{text}` is no URL that begins with `http://` or `https://`{hint}"));
+        }
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a URL with a name and a password is none that WeChat takes".into());

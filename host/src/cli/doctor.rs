@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{
     Refused,
-    account::{AccountFlags, harmless, read_url, say},
+    account::{AccountFlags, harmless, read_url, say, unset},
     tokio_runtime,
 };
 use crate::{
@@ -100,10 +100,22 @@ fn whose<'c>(
         Err(_) if flags.suffice() => Ok(None),
         found => found,
     };
-    match found.and_then(|bot| Ok((bot, flags.account(bot)?))) {
-        Ok(found) => Some(found),
+    let bot = match found {
+        Ok(bot) => bot,
         Err(why) => {
             report.problem(&Fault::new(why, "correct the path, or name the bot with `--bot`"));
+            return None;
+        }
+    };
+    if let Some(bot) = bot.filter(|bot| !bot.unset.is_empty() && flags.token.is_none()) {
+        // That a variable is not set has been said, as a problem of bots.toml.
+        report.note(format_args!("it is not called, because {}", unset(bot)));
+        return None;
+    }
+    match flags.account(bot) {
+        Ok(account) => Some((bot, account)),
+        Err(why) => {
+            report.problem(&Fault::new(why, "correct the command line"));
             None
         }
     }

@@ -105,6 +105,7 @@ fn the_token_differs() {
     let folder = Folder::new(&config("x", "").replace("\"x\"", "{ env = \"MYNAH_TEST_UNSET\" }"));
     let (code, text) = doctor(&folder, &[URL, "--connect", &address]);
     assert!(code == 1 && text.contains("`MYNAH_TEST_UNSET` is not set"), "{text}");
+    assert!(text.contains("it is not called, because the secrets of bot `test` are not known here"), "{text}");
 }
 
 #[test]
@@ -415,6 +416,11 @@ fn without_a_url_the_files_and_the_running_server_are_looked_at() {
     assert_named(doctor(&Folder::new(&gone), &[]), "plugin `p`: there is no", "`mynah build p` makes it");
     let folder = Folder::new(&fixed.replace("mynah.db", "bots.toml/x.db"));
     assert_named(doctor(&folder, &[]), "bots.toml` is no folder", "choose another one in `server.state`");
+    // Nobody writes there, not even root.
+    let folder = Folder::new(&fixed.replace("mynah.db", "/proc/mynah/x.db"));
+    if cfg!(target_os = "linux") {
+        assert_named(doctor(&folder, &[]), "the state: `/proc` cannot be written", "let the user that mynah runs as");
+    }
     let (code, text) = doctor(&Folder::new("[bots.a]\npath = \"/\"\ntoken = \"a b\"\n"), &[]);
     assert!(code == 64 && text.contains("the token of bot `a` is not 3 to 32 letters and digits"), "{text}");
     let (code, text) = doctor(&Folder::new(&fixed.replace(&port, "127.0.0.1:1")), &[]);

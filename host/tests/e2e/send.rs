@@ -185,7 +185,7 @@ fn what_cannot_be_sent_is_a_usage_error() {
         assert!(code == 64 && text.contains(why), "{arguments:?}: {text}");
     }
     let (code, text) = send_to("127.0.0.1:8080/weixin/", &["hi"]);
-    assert!(code == 64 && text.contains("is no URL that begins with `http://`"), "{text}");
+    assert!(code == 64 && text.contains("did you mean `http://127.0.0.1:8080/weixin/`?"), "{text}");
 }
 
 #[test]

@@ -46,28 +46,36 @@ impl Calls<'_> {
         let mut way = self.way.clone();
         way.trust_any_certificate = true;
         let calls = Calls { way: &way, ..*self };
-        let Err(fault) = calls.check_all(report).await else { return };
-        let explained = calls.explained(fault.clone());
-        report.problem(&explained);
-        // What it gave away about itself, it says directly as well.
-        if fault == explained && fault != fault::token_differs() {
-            calls.ask_mynah_itself(report).await;
+        let (first, answer) = match calls.verify(None).await {
+            Ok(verified) => verified,
+            Err(fault) => {
+                let explained = calls.explained(fault.clone());
+                report.problem(&explained);
+                // What it says of itself, it says directly as well.
+                if fault == explained && fault != fault::token_differs() {
+                    calls.ask_mynah_itself(report).await;
+                }
+                return;
+            }
+        };
+        if let Err(fault) = calls.check_further(&first, &answer, report).await {
+            report.problem(&fault);
         }
     }
 
-    async fn check_all(&self, report: &mut Report) -> Result<(), Fault> {
-        let (first, answer) = self.verify(None).await?;
+    /// All that goes on from a verification that passed.
+    async fn check_further(&self, first: &str, answer: &Exchange, report: &mut Report) -> Result<(), Fault> {
         if let Some(fault) = &answer.certificate {
             report.problem(fault);
         } else if self.url.scheme() == "https" {
             report.ok("the TLS certificate is valid");
         }
         // A second time, so that an answer from a cache shows itself.
-        let (_, again) = self.verify(Some(&first)).await?;
+        let (_, again) = self.verify(Some(first)).await?;
         report.ok(format_args!("verification: the `echostr` comes back as it is, after {}", in_ms(again.time)));
         answers::check_time(answer.time.min(again.time), report);
-        answers::check_type(&answer, report);
-        answers::check_clock(&answer, "the server", self.world, report);
+        answers::check_type(answer, report);
+        answers::check_clock(answer, "the server", self.world, report);
 
         let (request, echostr) = self.forged_verification();
         let forged = self.call(&request).await?;

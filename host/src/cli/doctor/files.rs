@@ -117,11 +117,14 @@ fn check_state(server: &Server, report: &mut Report) {
     if !folder.is_dir() {
         return report.problem(&cannot(format!("the state: `{}` is no folder", folder.display())));
     }
-    for path in [Some(folder.as_path()), file.exists().then_some(file)].into_iter().flatten() {
-        #[cfg(unix)]
-        if let Err(error) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
-            return report.problem(&cannot(format!("the state: `{}` cannot be written ({error})", path.display())));
-        }
+    // Tried rather than read off the permissions: a file system may be read-only, and root is asked by none of them.
+    let tried =
+        tempfile::tempfile_in(&folder).map_err(|error| (folder.as_path(), error)).and_then(|_| match file.exists() {
+            true => std::fs::OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (file, error)),
+            false => Ok(()),
+        });
+    if let Err((path, error)) = tried {
+        return report.problem(&cannot(format!("the state: `{}` cannot be written ({error})", path.display())));
     }
     report.ok(format_args!("the state, `{}`, can be written", file.display()));
 }
