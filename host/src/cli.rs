@@ -116,7 +116,10 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { BAD_CONFIG.into() } else { ExitCode::SUCCESS };
         }
     };
-    start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev));
+    // The doctor says by itself all that there is to say; who wants more asks for it.
+    if !matches!(arguments.verb, Verb::Doctor(_)) || std::env::var_os("RUST_LOG").is_some() {
+        start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev));
+    }
     let path = arguments.config.as_path();
     let done = match arguments.verb {
         Verb::Serve => serve::serve(path),

@@ -3,6 +3,7 @@
 //! `DOCTOR.md` lists what is looked at, what is sent, and the usual mistakes with their lines.
 
 mod answers;
+mod api;
 mod calls;
 mod files;
 mod place;
@@ -72,17 +73,24 @@ async fn examine(
         config
     };
     let way = flags.way()?;
-    match (url, &config) {
+    let config = config.as_ref();
+    match (url, config) {
         (Some(url), config) => {
             report.section(url.as_str());
             let place = place::check(url, &way, report).await;
-            let Some((bot, account)) = whose(flags, config.as_ref(), url, report) else { return Ok(Some(())) };
+            let Some((bot, account)) = whose(flags, config, url, report) else { return Ok(Some(())) };
             if place.is_reachable() && agrees(&account, flags, bot, report) {
-                let calls = calls::Calls { url, way: &way, account: &account, bot, config: config.as_ref(), world };
+                let calls = calls::Calls { url, way: &way, account: &account, bot, config, world };
                 calls.check(report).await;
             }
+            if let (Some(config), Some(bot)) = (config, bot) {
+                api::check(config, Some(&bot.name), &place.addresses, world, report).await;
+            }
         }
-        (None, Some(config)) => calls::check_listening(config, &flags.bot, world, report).await,
+        (None, Some(config)) => {
+            calls::check_listening(config, &flags.bot, world, report).await;
+            api::check(config, flags.bot.as_deref(), &[], world, report).await;
+        }
         (None, None) => {}
     }
     Ok(Some(()))

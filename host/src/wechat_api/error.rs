@@ -49,6 +49,14 @@ impl ApiError {
         }
     }
 
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { code, .. } => hint(*code),
+            _ => None,
+        }
+    }
+
     /// What a plugin's author reads.
     pub fn message(&self) -> String {
         match self {

@@ -2,6 +2,8 @@
 
 use std::{thread, time::Duration};
 
+use wechat_api_double::{Then, WechatApi};
+
 use super::{
     harness::*,
     nginx::{Nginx, readme_block},
@@ -428,6 +430,50 @@ fn without_a_url_the_files_and_the_running_server_are_looked_at() {
 }
 
 #[test]
+fn what_the_wechat_api_refuses_is_named() {
+    const SECRET: &str = "0sEcReT0oFtHe0aCcOuNt0";
+    let api = WechatApi::start();
+    api.account(APP_ID, SECRET);
+    let of = |app_id: &str, secret: &str, base: &str| {
+        let more = format!("app_id = \"{app_id}\"\napp_secret = \"{secret}\"\napi = \"{base}\"\n");
+        let found = doctor(&Folder::new(&config(TOKEN, &more)), &[]);
+        assert!(!found.1.contains(secret), "{}", found.1);
+        found
+    };
+    let (code, text) = of(APP_ID, SECRET, &api.url());
+    assert_eq!(code, 0, "{text}");
+    for line in ["it takes the AppID, the AppSecret and this machine's address", "the URL in the console at 127.0.0.1"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    assert_eq!(api.calls("/cgi-bin/callback/check").len(), 1);
+    // The token that the server may be using is left alone.
+    assert!(api.calls("/cgi-bin/stable_token").iter().all(|call| call.json()["force_refresh"] != true));
+    for token in api.tokens() {
+        assert!(!text.contains(&token), "{text}");
+    }
+    let other = of("wx0000000000000000", SECRET, &api.url());
+    assert_named(other, "WeChat's API does not know the AppID (40013)", "copy it from");
+    assert_named(of(APP_ID, "another", &api.url()), "the AppSecret is not the account's (40125)", "copy it from");
+    api.set_listed(false);
+    let unlisted = of(APP_ID, SECRET, &api.url());
+    assert_named(unlisted, "this machine's address, 203.0.113.7, is not on the account's IP list (40164)", "IP白名单");
+    api.set_listed(true);
+    api.next("/cgi-bin/callback/check", Then::Error(48001, "api unauthorized"));
+    let (code, text) = of(APP_ID, SECRET, &api.url());
+    assert!(code == 0 && text.contains("WeChat's own check of the URL in the console gave nothing"), "{text}");
+    let nowhere = r#"{"dns":[],"ping":[]}"#.as_bytes().to_vec();
+    api.next("/cgi-bin/callback/check", Then::Response(200, "application/json", nowhere));
+    let found = of(APP_ID, SECRET, &api.url());
+    assert_named(found, "WeChat finds no address for the host of the URL", "the domain's A record");
+    assert_named(
+        of(APP_ID, SECRET, "http://127.0.0.1:1"),
+        "the WeChat API cannot be reached",
+        "let this machine call it",
+    );
+}
+
+#[test]
 fn it_works_where_there_is_no_configuration() {
     let server = server("");
     let address = server.address().to_string();
@@ -513,7 +559,7 @@ fn the_usual_mistakes_in_nginx_are_named() {
 fn the_lines_in_the_documentation_are_those_that_are_said() {
     let source = |name: &str| std::fs::read_to_string(root().join("host/src").join(name)).expect(name);
     let files = ["fault.rs", "caller/judge.rs", "caller/connection.rs", "wechat/cipher.rs"];
-    let own = ["answers.rs", "calls.rs", "place.rs"].map(|name| format!("cli/doctor/{name}"));
+    let own = ["answers.rs", "api.rs", "calls.rs", "place.rs"].map(|name| format!("cli/doctor/{name}"));
     let said: String = files.into_iter().map(source).chain(own.iter().map(|name| source(name))).collect();
     // A text that is broken over lines.
     let said: String = said.split("\\\n").map(str::trim_start).collect();

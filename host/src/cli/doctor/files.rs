@@ -10,6 +10,7 @@ use crate::{
     },
     fault::Fault,
     generation,
+    wechat::cipher::Cipher,
 };
 
 /// Looks at `bots.toml` and reports each problem; gives the configuration as far as it can be used.
@@ -67,15 +68,12 @@ fn check_bots(config: &Config, report: &mut Report) {
             "bot `{}` at `{}/`: token and keys have the right form, for {encryption}",
             bot.name, bot.path
         ));
-        let Some(cipher) = &bot.cipher else { continue };
-        let digits = cipher.app_id().strip_prefix("wx").unwrap_or_default();
+        let of_cipher = bot.cipher.as_ref().map(Cipher::app_id);
+        let Some(app_id) = of_cipher.or_else(|| bot.api.as_ref().map(|api| &*api.app_id)) else { continue };
+        let digits = app_id.strip_prefix("wx").unwrap_or_default();
         if digits.len() != 16 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             report.warning(&Fault::new(
-                format!(
-                    "bot `{}`: `{}` is hardly an AppID, which is `wx` and 16 hexadecimal digits",
-                    bot.name,
-                    cipher.app_id()
-                ),
+                format!("bot `{}`: `{}` is hardly an AppID, which is `wx` and 16 hexadecimal digits", bot.name, app_id),
                 "copy it from the account's console (基本配置); with another one no encrypted message can be read",
             ));
         }

@@ -8,14 +8,16 @@ use super::Report;
 use crate::{caller::Way, fault::Fault};
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
     resolved: bool,
+    /// Those of the host, where it was looked up.
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 impl Place {
     /// Whether calls make sense.
-    pub(super) fn is_reachable(self) -> bool {
+    pub(super) fn is_reachable(&self) -> bool {
         self.resolved
     }
 }
@@ -33,13 +35,13 @@ pub(super) async fn check(url: &Url, way: &Way, report: &mut Report) -> Place {
     }
     if let Some(connect) = way.connect {
         report.note(format_args!("the calls go to {connect}, in place of the host's own address"));
-        return Place { resolved: true };
+        return Place { resolved: true, addresses: Vec::new() };
     }
     let addresses = match way.resolve(url).await {
         Ok(addresses) => addresses,
         Err(failed) => {
             report.problem(&failed.fault);
-            return Place { resolved: false };
+            return Place::default();
         }
     };
     let ips: Vec<IpAddr> = addresses.iter().map(|address| address.ip().to_canonical()).collect();
@@ -56,11 +58,11 @@ pub(super) async fn check(url: &Url, way: &Way, report: &mut Report) -> Place {
     } else if let Some(Host::Domain(name)) = url.host() {
         report.ok(format_args!("`{name}` is {}", shown.join(", ")));
     }
-    Place { resolved: true }
+    Place { resolved: true, addresses: ips }
 }
 
 /// Why an address is none that WeChat reaches.
-fn not_public(ip: IpAddr) -> Option<&'static str> {
+pub(super) fn not_public(ip: IpAddr) -> Option<&'static str> {
     match ip {
         ip if ip.is_loopback() => Some("this machine itself"),
         ip if ip.is_unspecified() => Some("no address of a host"),
