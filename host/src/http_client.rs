@@ -10,7 +10,8 @@
 //! - The address that it goes to is public, or is named in `bots.toml`, or is of a private network where `private = true` allows one. Names
 //!   are resolved, and the addresses checked, in the step that connects to them, so that no second look-up can say otherwise.
 //!   Link-local addresses and those of clouds' metadata are reached only where they stand in `bots.toml` as addresses.
-//! - Granted headers are added on the way to their own origin alone. They stand in no error and no log line.
+//! - Granted headers are added on the way to their own origin alone. They stand in no error and no log line. (A service that repeats
+//!   what it is sent would repeat them, too; TRACE, which asks for that, is refused.)
 //! - Proxies of the environment (`HTTP_PROXY` and its like) are not used: a proxy resolves names itself, and nothing could be checked.
 //! - Only HTTP/1.1 is spoken, which every service speaks; nothing is decompressed, so that bytes are bounded as they are received.
 

@@ -98,6 +98,10 @@ pub const HTTP_GRANTED_HEADER: usize = 8 << 10;
 /// Redirects of an HTTP request that are followed: browsers follow 20, sensible services one or two.
 pub const HTTP_REDIRECTS: usize = 5;
 
+/// Calls of the outside, by HTTP and of the WeChat API, that a plugin may make for one message: more than sensible ones make, and so few
+/// that a message is no lever for flooding a peer, or the log.
+pub const OUTSIDE_CALLS: u32 = 100;
+
 /// HTTP requests at one time: each takes a file descriptor and up to some hundred KiB.
 pub const HTTP_EXCHANGES: usize = 128;
 

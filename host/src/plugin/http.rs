@@ -19,10 +19,11 @@ use crate::{
 impl Host for Run {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
         let outside = &self.outside;
+        let outlet = outside.way()?;
         let request = read(request)?;
         let bounds =
             Bounds { deadline: outside.deadline, response: limits::HTTP_BODY, redirects: limits::HTTP_REDIRECTS };
-        match outside.outlet.send(request, bounds, &outside.called).await {
+        match outlet.send(request, bounds, &outside.called).await {
             Ok(response) => Ok(write(response)),
             Err(error) => {
                 outside.tell(&error);

@@ -1,6 +1,13 @@
 //! One run of a plugin: what the host keeps for it, and the way in and out of the contract's types.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, component::ResourceTable};
@@ -48,11 +55,32 @@ pub(super) struct Run {
 #[derive(Clone)]
 pub(super) struct Outside {
     pub(super) plugin: Arc<str>,
-    pub(super) outlet: Arc<Outlet>,
+    /// The way out; none in an inert run.
+    outlet: Option<Arc<Outlet>>,
     /// Notes that it was called.
     pub(super) called: Called,
     /// When answers must be there.
     pub(super) deadline: Instant,
+    /// Calls that may still be made.
+    left: Arc<AtomicU32>,
+}
+
+impl Outside {
+    /// Counts one more call.
+    pub(super) fn count(&self) -> Result<(), types::Error> {
+        let counted = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        counted.map(drop).map_err(|_| types::Error {
+            code: "too-many".into(),
+            message: format!("one message calls the outside at most {} times", limits::OUTSIDE_CALLS),
+        })
+    }
+
+    /// The way out for HTTP, for one request.
+    pub(super) fn way(&self) -> Result<&Outlet, types::Error> {
+        let Some(outlet) = &self.outlet else { return Err(no_message()) };
+        self.count()?;
+        Ok(outlet)
+    }
 }
 
 /// What is left of a plugin's time when it is told that the outside did not answer in time, so that it can still say so itself.
@@ -66,7 +94,13 @@ impl Run {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::PLUGIN_RESOURCES);
         let deadline = Instant::now() + settings.limits.time.saturating_sub(last_words(settings.limits.time));
-        let outside = Outside { plugin: name.clone(), outlet: outlet.clone(), called, deadline };
+        let outside = Outside {
+            plugin: name.clone(),
+            outlet: work.as_ref().map(|_| outlet.clone()),
+            called,
+            deadline,
+            left: Arc::new(AtomicU32::new(limits::OUTSIDE_CALLS)),
+        };
         Self {
             plugin: name.clone(),
             config: settings.config.clone(),
@@ -256,8 +290,13 @@ pub(super) fn not_granted(message: String) -> types::Error {
 pub(super) async fn lock(work: Option<SharedWork>) -> Result<OwnedMutexGuard<Work>, types::Error> {
     match work {
         Some(work) => Ok(work.lock_owned().await),
-        None => Err(types::Error { code: "unavailable".into(), message: "there is no message".into() }),
+        None => Err(no_message()),
     }
+}
+
+/// The error of an inert run, as when a component is tried out.
+fn no_message() -> types::Error {
+    types::Error { code: "unavailable".into(), message: "there is no message".into() }
 }
 
 /// A refusal as the contract has it.

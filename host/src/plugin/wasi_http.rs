@@ -1,10 +1,19 @@
 //! `wasi:http`, under the same rules as our own `http`: what is allowed is decided for each request, bodies are streamed within bounds.
 //! Redirects are responses as any: whoever follows one asks anew.
 
-use std::time::Duration;
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::{Request, Response};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, SizeHint},
+};
 use tracing::Instrument;
 use url::Url;
 use wasmtime::component::ResourceTable;
@@ -56,13 +65,16 @@ impl WasiHttpHooks for Policy {
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let outside = self.outside.clone();
+        // At once, since the plugin may end before the task that sends has begun.
+        outside.called.note();
         let sending = async move {
+            let outlet = outside.way().map_err(|error| Error::InternalError(Some(error.message)))?;
             let (head, body) = request.into_parts();
             let url = Url::parse(&head.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-            let body =
-                Limited::new(body, limits::HTTP_STREAM).map_err(|why| Unfinished(why.to_string())).boxed_unsync();
+            let body = Streamed { length: length(&head.headers), body: Limited::new(body, limits::HTTP_STREAM) };
+            let body = body.boxed_unsync();
             let bounds = Bounds { deadline: outside.deadline, response: limits::HTTP_STREAM, redirects: 0 };
-            let opening = outside.outlet.open(head.method, &url, head.headers, body, bounds, &outside.called);
+            let opening = outlet.open(head.method, &url, head.headers, body, bounds, &outside.called);
             let opened = tokio::time::timeout(head_time(options), opening).await;
             let response = opened.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| {
                 outside.tell(&error);
@@ -74,6 +86,37 @@ impl WasiHttpHooks for Policy {
         };
         // It is a task of its own, and its log lines are this message's all the same.
         Box::new(sending.in_current_span())
+    }
+}
+
+/// A request's body as a plugin writes it.
+struct Streamed {
+    /// Its bytes, where the plugin has said so: not every server takes a body of no known length.
+    length: Option<u64>,
+    body: Limited<WasiBody>,
+}
+
+/// What the plugin says of its body's length, which wasmtime has checked and holds it to.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Unfinished;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
+        let frame = pin!(&mut self.body).poll_frame(cx).map_err(|why| Unfinished(why.to_string()));
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let (Some(length), Some(data)) = (&mut self.length, frame.data_ref())
+        {
+            *length = length.saturating_sub(data.len() as u64);
+        }
+        frame
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

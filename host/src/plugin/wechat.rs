@@ -10,6 +10,7 @@ use crate::wechat_api::{Account, ApiError, Path, Terms};
 
 impl Host for Run {
     async fn call(&mut self, path: String, body: Option<String>) -> Result<String, Error> {
+        self.outside.count()?;
         let path = Path::parse(&path).map_err(|why| {
             tracing::warn!(plugin = &*self.plugin, "a call of the WeChat API's {} was refused: {why}", bounded(&path));
             not_granted(why.to_owned())
@@ -19,11 +20,13 @@ impl Host for Run {
     }
 
     async fn upload(&mut self, kind: String, file_name: String, data: Vec<u8>) -> Result<String, Error> {
+        self.outside.count()?;
         let account = self.grant("/cgi-bin/media/upload")?;
         account.upload(&kind, &file_name, data, &self.terms()).await.map_err(refused)
     }
 
     async fn download(&mut self, media_id: String) -> Result<Vec<u8>, Error> {
+        self.outside.count()?;
         let account = self.grant("/cgi-bin/media/get")?;
         account.download(&media_id, &self.terms()).await.map_err(refused)
     }

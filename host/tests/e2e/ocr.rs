@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use wechat_api_double::WechatApi;
+
 use super::{
     harness::*,
     peer::{Peer, ok},
@@ -57,6 +59,25 @@ fn pictures_are_collected_and_read_by_the_service() {
     picture(&server, "http://mmbiz.qpic.cn/x/0");
     assert!(server.answer("识别").contains("识别服务暂时用不了"));
     server.wait_for_log("add `allow = { http = [\"http://mmbiz.qpic.cn\"] }` to `[plugins.ocr]`");
+}
+
+#[test]
+fn wechat_reads_pictures_by_itself() {
+    build_plugins();
+    let api = WechatApi::start();
+    api.account("wxtest", "secret");
+    api.set_text("http://mmbiz.qpic.cn/x/0?a=b&c=d", &["营业执照", "统一社会信用代码"]);
+    let server = Server::with_config(&format!(
+        "{LOOPBACK}{BOT}app_id = \"wxtest\"\napp_secret = \"secret\"\napi = \"{}\"\n\
+         [[bots.test.rules]]\ntype = \"image\"\nplugin = \"ocr\"\n[plugins.ocr]\nwasm = '{}'\n\
+         config = {{ backend = \"wechat\", mode = \"each\" }}\nallow = {{ wechat = [\"/cv/ocr/comm\"] }}\n",
+        api.url(),
+        component("ocr"),
+    ));
+    assert_eq!(picture(&server, "http://mmbiz.qpic.cn/x/0?a=b&c=d"), "营业执照\n统一社会信用代码");
+    assert_eq!(picture(&server, "http://mmbiz.qpic.cn/unknown"), "图片取不到了，请重新发一次。");
+    api.set_permitted("/cv/ocr/comm", false);
+    assert_eq!(picture(&server, "http://mmbiz.qpic.cn/x/0?a=b&c=d"), "识别服务暂时用不了，请稍后再试。");
 }
 
 #[test]

@@ -241,6 +241,36 @@ fn a_message_that_called_the_outside_is_not_run_again() {
 }
 
 #[test]
+fn one_message_calls_the_outside_so_many_times() {
+    let peer = Peer::new(|_| ok("fine"));
+    let server = server(&[&quoted(&peer.url())]);
+    assert_eq!(server.answer(&format!("http-often 150 {}/", peer.url())), "50 refused");
+    assert_eq!(peer.requests().len(), 100);
+    // What is refused counts as well, so that it does not fill the log.
+    assert_eq!(server.answer("http-often 1000 http://169.254.169.254/"), "900 refused");
+    assert_eq!(server.log().matches("is not granted").count(), 100);
+}
+
+#[test]
+fn a_length_that_a_guest_declares_is_kept_and_odd_authorities_are_refused() {
+    let peer = Peer::new(|_| ok("fine"));
+    let server = server(&[&quoted(&peer.url())]);
+    assert!(server.answer(&format!("wasi-http POST {}/ content-length=9 @9", peer.url())).ends_with("fine"));
+    assert!(server.answer(&format!("wasi-http POST {}/ @9", peer.url())).ends_with("fine"));
+    let [declared, streamed] = &peer.requests()[..] else { panic!("two requests") };
+    assert_eq!((declared.header("content-length"), declared.header("transfer-encoding")), (vec!["9"], vec![]));
+    assert_eq!((streamed.header("content-length"), streamed.header("transfer-encoding")), (vec![], vec!["chunked"]));
+    assert_eq!((declared.body.len(), streamed.body.len()), (9, 9));
+    for authority in [format!("user:secret@{}", peer.address()), format!("evil.example@{}", peer.address())] {
+        for way in WAYS {
+            let answer = server.answer(&format!("{way} GET http://{authority}/"));
+            assert!(!answer.starts_with("200 "), "{way} {authority}: {answer}");
+        }
+    }
+    assert_eq!(peer.requests().len(), 2);
+}
+
+#[test]
 fn a_certificate_must_be_trusted_and_be_of_that_name() {
     let (tls, pem, _) = self_signed(&["localhost"]);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -148,6 +148,13 @@ fn handle(message: Message) -> Result<Reply, String> {
         }
         "http" => Reply::text(outside::http(rest)),
         "wasi-http" => Reply::text(outside::wasi_http(rest)),
+        "http-often" => {
+            let (times, url) = rest.split_once(' ').ok_or("no URL")?;
+            let times: u32 = times.parse().map_err(|_| "not a number")?;
+            let codes = (0..times).filter_map(|_| http::send(&http::Request::get(url)).err()).map(|error| error.code);
+            let refused = codes.filter(|code| code == "too-many").count();
+            Reply::text(format!("{refused} refused"))
+        }
         "count-outside" => {
             let (key, url) = rest.split_once(' ').ok_or("no URL")?;
             let before = store::get(key).map_err(|error| error.code)?.unwrap_or_default();
