@@ -140,7 +140,7 @@ pub const EPOCH: Duration = Duration::from_millis(2);
 
 /// Time for a new version of a plugin to be instantiated once before it is taken up: the slowest language, Python, takes some
 /// milliseconds.
-pub const PLUGIN_START: Duration = Duration::from_secs(2);
+pub const PLUGIN_START: Duration = Duration::from_secs(5);
 
 /// How many of the first calls of a plugin's new version must all trap or run out of time for it to be rolled back. Small, since each is a
 /// follower's message; more than one, since a single message may be at fault.

@@ -37,7 +37,7 @@ pub struct Reloader {
     warned: Mutex<BTreeSet<String>>,
     /// What is gone back to if the first calls of a plugin's new version all fail.
     fallbacks: Mutex<BTreeMap<Arc<str>, Arc<Plugin>>>,
-    /// Held by whoever makes the next generation out of the current one.
+    /// Held by whoever makes the next generation out of the current one, or changes what is known of versions.
     turn: tokio::sync::Mutex<()>,
     asked: Notify,
 }
@@ -139,6 +139,7 @@ impl Reloader {
 
     /// Forgets a plugin's rejected versions and tries its file again; says how many there were.
     pub async fn forgive(&self, plugin: &str) -> std::io::Result<usize> {
+        let _turn = self.turn.lock().await;
         let (versions, name) = (self.versions.clone(), plugin.to_owned());
         let forgiven = tokio::task::spawn_blocking(move || versions.forgive(&name)).await??;
         if forgiven > 0 {
@@ -250,8 +251,11 @@ impl Reloader {
     /// Where it is only tried, what is wrong is neither published nor said.
     async fn read_again(&self, changed: &str, only_try: bool) -> Reloaded {
         let _turn = self.turn.lock().await;
-        let path = self.path.clone();
-        let check = move || generation::check(&path, &|name| std::env::var(name).ok(), Secrets::Needed);
+        let (path, versions) = (self.path.clone(), self.versions.clone());
+        let check = move || {
+            versions.refresh();
+            generation::check(&path, &|name| std::env::var(name).ok(), Secrets::Needed)
+        };
         let mut checked = match tokio::task::spawn_blocking(check).await {
             Ok(checked) => checked,
             Err(error) => {

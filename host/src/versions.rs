@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,8 @@ pub struct Versions {
     /// None where nothing is kept, as of a throw-away state.
     folder: Option<PathBuf>,
     known: Mutex<Known>,
+    /// Whether what is known could not be written.
+    unwritten: AtomicBool,
 }
 
 /// What is known of each plugin.
@@ -65,7 +70,7 @@ pub struct Rejected {
 impl Versions {
     /// Remembers nothing beyond the process.
     pub fn nowhere() -> Self {
-        Self { folder: None, known: Mutex::default() }
+        Self { folder: None, known: Mutex::default(), unwritten: AtomicBool::new(false) }
     }
 
     /// Where the record of a state in this file is.
@@ -81,12 +86,24 @@ impl Versions {
             let _ = fs::rename(&path, path.with_extension("json.unreadable"));
             Known::default()
         });
-        Self { folder: Some(folder.to_owned()), known: Mutex::new(known) }
+        Self { folder: Some(folder.to_owned()), known: Mutex::new(known), unwritten: AtomicBool::new(false) }
     }
 
     /// Reads what is in a folder, without a right to change it.
     pub fn read(folder: &Path) -> io::Result<BTreeMap<String, History>> {
         Ok(read(folder)?.plugins)
+    }
+
+    /// Reads the record again: an operator may have changed it by the command line while nobody could be asked. Blocks.
+    pub fn refresh(&self) {
+        let Some(folder) = &self.folder else { return };
+        // Taken first, so that nothing is written between reading and replacing.
+        let mut known = self.lock();
+        if !self.unwritten.load(Ordering::Relaxed)
+            && let Ok(read) = read(folder)
+        {
+            *known = read;
+        }
     }
 
     /// Why a version is not used, if it was rejected.
@@ -175,7 +192,9 @@ impl Versions {
         let Some(folder) = &self.folder else { return Ok(()) };
         // Held while it is written, so that an older record never replaces a newer one.
         let known = self.lock();
+        self.unwritten.store(true, Ordering::Relaxed);
         write(&folder.join(FILE), &serde_json::to_vec_pretty(&*known).map_err(io::Error::other)?)?;
+        self.unwritten.store(false, Ordering::Relaxed);
         let used: Vec<_> =
             known.plugins.values().filter_map(|history| Some(&history.proven.as_ref()?.digest)).collect();
         for entry in fs::read_dir(folder)?.flatten() {

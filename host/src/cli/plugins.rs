@@ -124,7 +124,11 @@ fn retry(config: &Config, path: &Path, plugin: &str) -> Result<(), Refused> {
     let forgiven = versions.forgive(plugin).map_err(anyhow::Error::from)?;
     println!(
         "{}",
-        if forgiven > 0 { "it is tried again at the server's next start" } else { "nothing of it was rolled back" }
+        if forgiven > 0 {
+            "it is tried again when the server starts, or gets SIGHUP"
+        } else {
+            "nothing of it was rolled back"
+        }
     );
     Ok(())
 }

@@ -120,12 +120,28 @@ fn the_admin_address_answers_operators_and_no_web_page() {
 
 #[cfg(unix)]
 #[test]
-fn a_hangup_reads_everything_again() {
+fn a_hangup_reads_everything_again_also_what_is_to_be_tried_again() {
     let (folder, _) = folder();
     let mut server = Server::start(&folder.config(), &["serve"], &[]);
     server.own(folder);
+    assert_eq!(server.answer("trap"), "trap");
+    fs::copy(component("probe"), server.folder().path("p.wasm")).expect("copied");
+    server.wait_for_log("another version of the plugin answers");
+    for _ in 0..3 {
+        assert_eq!(server.answer("trap"), "sorry");
+    }
+    server.wait_for_log("was rolled back");
+    // Nobody can be asked where there is no admin address.
+    let config = fs::read_to_string(server.folder().config()).expect("readable");
+    let without: String =
+        config.lines().filter(|line| !line.starts_with("admin")).map(|line| format!("{line}\n")).collect();
+    fs::write(server.folder().path("other.toml"), without).expect("written");
+    let other = server.folder().path("other.toml").display().to_string();
+    let output = mynah(&["plugins", "--config", &other, "retry", "p"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "it is tried again when the server starts, or gets SIGHUP\n");
     let id = server.process().id().to_string();
     assert!(Command::new("kill").args(["-HUP", &id]).status().expect("kill runs").success());
     server.wait_for_log("took up everything, as it was told to");
-    assert_eq!(server.answer("say hi"), "say hi");
+    assert_eq!(server.answer("say hi"), "hi");
 }
