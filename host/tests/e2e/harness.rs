@@ -15,8 +15,9 @@ use std::{
 
 use mynah::wechat::signature;
 
-/// Long enough for a machine that is busy building; nothing waits that long unless it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough for a machine that is busy building, and a server that begins with compiling a Python plugin; nothing waits that long
+/// unless it fails.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 pub(crate) const TOKEN: &str = "mynah";
 

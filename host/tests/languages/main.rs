@@ -2,6 +2,7 @@
 //!
 //! The compilers come from PyPI and npm, and are kept in `target/tools` and npm's own cache.
 
+mod everything;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "the other tests use more of it")]
 mod harness;
