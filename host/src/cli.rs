@@ -2,6 +2,7 @@
 
 mod account;
 mod build;
+mod chat;
 mod check;
 mod componentize;
 mod dev;
@@ -21,12 +22,16 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     config::{Config, Files, Secrets, problems::Problems},
     generation::{self, Checked},
     inbox::DIALOGUE,
+    rehearsal::Notes,
     router::Router,
 };
 
@@ -67,6 +72,8 @@ enum Verb {
     },
     /// Begin a plugin in the language of your choice
     New(new::New),
+    /// Talk to the bots in the terminal, as a follower
+    Chat(chat::Options),
     /// Say what is wrong with the configuration and its plugins
     Check,
     /// Say which rule answers a message, and why
@@ -116,15 +123,19 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { BAD_CONFIG.into() } else { ExitCode::SUCCESS };
         }
     };
-    // The doctor says by itself all that there is to say; who wants more asks for it.
-    if !matches!(arguments.verb, Verb::Doctor(_)) || std::env::var_os("RUST_LOG").is_some() {
-        start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev));
+    let notes = Notes::default();
+    match arguments.verb {
+        Verb::Chat(_) => start_notes(&notes),
+        // The doctor says by itself all that there is to say; who wants more asks for it.
+        Verb::Doctor(_) if std::env::var_os("RUST_LOG").is_none() => {}
+        _ => start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev)),
     }
     let path = arguments.config.as_path();
     let done = match arguments.verb {
         Verb::Serve => serve::serve(path),
         Verb::Dev => dev::dev(path),
         Verb::Build { plugins } => build::build(path, &plugins),
+        Verb::Chat(options) => chat::chat(path, &options, &notes),
         Verb::Check => check::check(path),
         Verb::Doctor(question) => doctor::doctor(path, &question),
         Verb::Send(sending) => send::send(path, &sending),
@@ -142,16 +153,33 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat, dialogue: bool) {
+/// What RUST_LOG asks for.
+fn wanted_log() -> Option<EnvFilter> {
     // A bare level is meant for mynah: the libraries' own lines would bury what an operator looks for.
-    let filter = match std::env::var("RUST_LOG") {
+    match std::env::var("RUST_LOG") {
         Ok(level) if level.parse::<tracing::Level>().is_ok() => {
-            EnvFilter::new(format!("warn,mynah={level},plugin={level}"))
+            Some(EnvFilter::new(format!("warn,mynah={level},plugin={level}")))
         }
-        Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
-        _ if dialogue => EnvFilter::new(format!("warn,mynah=info,plugin=info,{DIALOGUE}=info")),
-        _ => EnvFilter::new("warn,mynah=info,plugin=info"),
+        Ok(directives) if !directives.is_empty() => Some(EnvFilter::new(directives)),
+        _ => None,
+    }
+}
+
+/// Keeps what is logged for whoever asks what came of a message; shows it only where RUST_LOG asks for it.
+fn start_notes(notes: &Notes) {
+    let kept = Targets::new().with_target("mynah", Level::DEBUG).with_target("plugin", Level::TRACE);
+    let shown =
+        wanted_log().map(|filter| tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter));
+    tracing_subscriber::registry().with(notes.layer().with_filter(kept)).with(shown).init();
+}
+
+fn start_log(format: LogFormat, dialogue: bool) {
+    let usual = if dialogue {
+        EnvFilter::new(format!("warn,mynah=info,plugin=info,{DIALOGUE}=info"))
+    } else {
+        EnvFilter::new("warn,mynah=info,plugin=info")
     };
+    let filter = wanted_log().unwrap_or(usual);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

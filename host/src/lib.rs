@@ -19,6 +19,7 @@
 //! | [`admin`] | what operators ask a running server | `server`, `reload` |
 //! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
 //! | [`inbox`] | deliveries of one message share one run and one answer; late answers are sent | `bot`, `plugin`, `store`, `wechat_api` |
+//! | [`rehearsal`] | the bots without a server, for chat and transcripts | `inbox`, `bot`, `store` |
 //! | [`reload`] | swaps generations when files change, rolls plugins back | `generation`, `bot`, `router`, `plugin`, `versions`, `watch` |
 //! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions`, `wechat_api` |
 //! | [`bot`] | one account: message → reply | `router`, `plugin`, `store`, `wechat_api` |
@@ -54,6 +55,7 @@ pub mod http_client;
 pub mod inbox;
 pub mod limits;
 pub mod plugin;
+pub mod rehearsal;
 pub mod reload;
 pub mod router;
 pub mod secret;

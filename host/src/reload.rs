@@ -33,6 +33,8 @@ pub struct Reloader {
     current: ArcSwap<Generation>,
     /// What the process was started with: a change of it takes effect at the next start.
     settings: Server,
+    /// Whether a secret that is not there keeps a configuration from being taken up.
+    secrets: Secrets,
     /// Warnings that the operator has seen, so that only new ones are shown.
     warned: Mutex<BTreeSet<String>>,
     /// What is gone back to if the first calls of a plugin's new version all fail.
@@ -120,11 +122,17 @@ impl Reloader {
             versions: Arc::new(versions),
             settings: first.server.clone(),
             current: ArcSwap::from_pointee(first),
+            secrets: Secrets::Needed,
             warned: Mutex::new(warned),
             fallbacks: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             asked: Notify::new(),
         }
+    }
+
+    /// The same for whoever needs no secrets, as where WeChat never calls.
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The generation of this moment; who holds it goes on with it.
@@ -252,9 +260,10 @@ impl Reloader {
     async fn read_again(&self, changed: &str, only_try: bool) -> Reloaded {
         let _turn = self.turn.lock().await;
         let (path, versions) = (self.path.clone(), self.versions.clone());
+        let secrets = self.secrets;
         let check = move || {
             versions.refresh();
-            generation::check(&path, &|name| std::env::var(name).ok(), Secrets::Needed)
+            generation::check(&path, &|name| std::env::var(name).ok(), secrets)
         };
         let mut checked = match tokio::task::spawn_blocking(check).await {
             Ok(checked) => checked,

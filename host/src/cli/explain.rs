@@ -145,7 +145,7 @@ fn explain_matches(router: &Router, message: &Message, file: &str, indent: &str,
 }
 
 /// A rule by its place and its conditions.
-fn named(rule: &Rule, row: Option<usize>, file: &str) -> String {
+pub(super) fn named(rule: &Rule, row: Option<usize>, file: &str) -> String {
     let place = match (&rule.action, row) {
         (Action::Replies(rows), Some(row)) => match rows.get(row) {
             Some(row) => {
@@ -163,7 +163,11 @@ fn named(rule: &Rule, row: Option<usize>, file: &str) -> String {
     };
     let conditions = conditions(rule);
     if conditions.is_empty() {
-        if row.is_some() { place } else { format!("{place} (every message)") }
+        match (&rule.action, row) {
+            (_, Some(_)) => place,
+            (Action::Replies(rows), None) => format!("{place} (a table of {} replies)", rows.len()),
+            _ => format!("{place} (every message)"),
+        }
     } else {
         format!("{place} ({conditions})")
     }

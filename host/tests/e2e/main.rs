@@ -1,5 +1,6 @@
 //! End to end: the real server on a real socket, with real plugins.
 
+mod chat;
 mod command_line;
 mod demo;
 mod dev;
