@@ -13,6 +13,7 @@ mod plugins;
 mod send;
 mod serve;
 mod state;
+mod test;
 mod tool;
 
 use std::{
@@ -76,6 +77,8 @@ enum Verb {
     Chat(chat::Options),
     /// Say what is wrong with the configuration and its plugins
     Check,
+    /// Play transcripts of conversations (*.chat), and say where a reply is not the one expected
+    Test(test::Options),
     /// Say which rule answers a message, and why
     Explain(explain::Question),
     /// Say why WeChat would refuse an account's configuration
@@ -125,7 +128,7 @@ pub fn run() -> ExitCode {
     };
     let notes = Notes::default();
     match arguments.verb {
-        Verb::Chat(_) => start_notes(&notes),
+        Verb::Chat(_) | Verb::Test(_) => start_notes(&notes),
         // The doctor says by itself all that there is to say; who wants more asks for it.
         Verb::Doctor(_) if std::env::var_os("RUST_LOG").is_none() => {}
         _ => start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev)),
@@ -136,6 +139,7 @@ pub fn run() -> ExitCode {
         Verb::Dev => dev::dev(path),
         Verb::Build { plugins } => build::build(path, &plugins),
         Verb::Chat(options) => chat::chat(path, &options, &notes),
+        Verb::Test(options) => test::test(path, &options, &notes),
         Verb::Check => check::check(path),
         Verb::Doctor(question) => doctor::doctor(path, &question),
         Verb::Send(sending) => send::send(path, &sending),
@@ -170,7 +174,8 @@ fn start_notes(notes: &Notes) {
     let kept = Targets::new().with_target("mynah", Level::DEBUG).with_target("plugin", Level::TRACE);
     let shown =
         wanted_log().map(|filter| tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter));
-    tracing_subscriber::registry().with(notes.layer().with_filter(kept)).with(shown).init();
+    // For all layers, not for the notes alone: after `tracing::enabled!`, a layer with a filter of its own may miss a line.
+    tracing_subscriber::registry().with(kept).with(notes.layer()).with(shown).init();
 }
 
 fn start_log(format: LogFormat, dialogue: bool) {

@@ -176,12 +176,9 @@ pub struct Loaded {
 
 /// Reads `path` and all that it points to; `env` looks up an environment variable.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Loaded {
-    let base = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut origins =
-        Origins { base, env, secrets, unset: Vec::new(), files: Files::from([(path.to_owned(), Print::of(path))]) };
-    let mut problems = Problems::default();
-    let name = path.display().to_string();
-
+    // Before it is read, so that a change meanwhile is one.
+    let print = Print::of(path);
+    let name = path.display();
     let text = match read_bounded(path, limits::CONFIG_FILE) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
             Problem::error(format!("`{name}` is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
@@ -195,22 +192,38 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets)
             Err(problem)
         }
     };
-    let text = match text {
-        Ok(text) => text,
+    match text {
+        Ok(text) => load_text(path, print, &text, env, secrets),
         Err(problem) => {
+            let mut problems = Problems::default();
             problems.push(problem);
-            return Loaded { config: None, problems, source: None, files: origins.files };
+            let files = Files::from([(path.to_owned(), print)]);
+            Loaded { config: None, problems, source: None, files }
         }
-    };
+    }
+}
 
-    let (table, errors) = DeTable::parse_recoverable(&text);
+/// Reads a configuration that is there as text; `path` says where relative paths begin, and what it is called.
+pub fn load_text(
+    path: &Path,
+    print: Option<Print>,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    secrets: Secrets,
+) -> Loaded {
+    let base = path.parent().map(Path::to_owned).unwrap_or_default();
+    let mut origins = Origins { base, env, secrets, unset: Vec::new(), files: Files::from([(path.to_owned(), print)]) };
+    let mut problems = Problems::default();
+    let name = path.display().to_string();
+
+    let (table, errors) = DeTable::parse_recoverable(text);
     let span = table.span();
     let table = table.into_inner();
     let mut hidden = secrets::in_table(&table);
     if !errors.is_empty() {
-        hidden.extend(secrets::in_broken_text(&text));
+        hidden.extend(secrets::in_broken_text(text));
     }
-    let source = problems.add_source(name, &text, &hidden);
+    let source = problems.add_source(name, text, &hidden);
     for error in &errors {
         let problem = Problem::error(format!("not valid TOML: {}", error.message()));
         problems.push(match error.span() {
@@ -227,6 +240,25 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets)
         None
     };
     Loaded { config: config.filter(|_| !problems.has_errors()), problems, source: Some(source), files: origins.files }
+}
+
+/// The configuration of a transcript: where it has no bot, there is one that gives everything to its first plugin.
+pub fn with_a_bot(text: &str) -> String {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let table = table.get_ref();
+    let has_bots = table.keys().any(|key| key.get_ref() == "bots");
+    let plugins = table.iter().find(|(key, _)| key.get_ref() == "plugins");
+    let first = plugins.and_then(|(_, plugins)| plugins.get_ref().as_table()?.keys().next().cloned());
+    match first {
+        Some(plugin) if !has_bots => {
+            let plugin = plugin.get_ref();
+            format!(
+                "{text}\n[bots.test]\npath = \"/\"\ntoken = \"transcript\"\n[[bots.test.rules]]\nplugin = \"{plugin}\"\n\
+                 [[bots.test.rules]]\nevent = \"*\"\nplugin = \"{plugin}\"\n"
+            )
+        }
+        _ => text.to_owned(),
+    }
 }
 
 impl Bot {

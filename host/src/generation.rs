@@ -109,7 +109,15 @@ pub struct Checked {
 
 /// Reads `bots.toml`, compiles its routes and looks for rules that cannot be meant.
 pub fn check(path: &Path, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Checked {
-    let loaded = config::load(path, env, secrets);
+    checked(config::load(path, env, secrets))
+}
+
+/// The same for a configuration that is there as text; `path` says where relative paths begin, and what it is called.
+pub fn check_text(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>, secrets: Secrets) -> Checked {
+    checked(config::load_text(path, Print::of(path), text, env, secrets))
+}
+
+fn checked(loaded: config::Loaded) -> Checked {
     let mut problems = loaded.problems;
     let mut routed = None;
     if let (Some(config), Some(source)) = (loaded.config, loaded.source) {

@@ -68,6 +68,11 @@ struct Shared {
 
 /// Answers in place of the network, for tests of plugins. The policy holds as ever, but for the addresses that names stand for.
 pub trait Answers: Send + Sync + 'static {
+    /// How long the answer takes; none unless it is said.
+    fn wait<'a>(&'a self, _request: &'a http::Request<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Answers a request as it would have gone out; an error is a peer that cannot be reached.
     fn answer(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, String>;
 }
@@ -468,6 +473,7 @@ async fn answer(
     };
     let body = Limited::new(body, limits::HTTP_BODY).collect().await.map_err(|error| unavailable(&error))?;
     let request = http::Request::from_parts(head, body.to_bytes());
+    answers.wait(&request).await;
     let response = answers.answer(&request).map_err(|why| unavailable(&why))?;
     Ok(response.map(|body| Source::Answers(Full::new(body))))
 }

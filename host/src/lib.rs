@@ -19,7 +19,7 @@
 //! | [`admin`] | what operators ask a running server | `server`, `reload` |
 //! | [`webhook`] | one HTTP request → one response | `server`, `reload`, `inbox`, `bot` |
 //! | [`inbox`] | deliveries of one message share one run and one answer; late answers are sent | `bot`, `plugin`, `store`, `wechat_api` |
-//! | [`rehearsal`] | the bots without a server, for chat and transcripts | `inbox`, `bot`, `store` |
+//! | [`rehearsal`] | the bots without a server, for chat and transcripts | `inbox`, `bot`, `plugin`, `store`, `http_client`, `transcript` |
 //! | [`reload`] | swaps generations when files change, rolls plugins back | `generation`, `bot`, `router`, `plugin`, `versions`, `watch` |
 //! | [`generation`] | `bots.toml` → bots with routes and plugins | `bot`, `router`, `plugin`, `versions`, `wechat_api` |
 //! | [`bot`] | one account: message → reply | `router`, `plugin`, `store`, `wechat_api` |

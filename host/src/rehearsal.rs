@@ -2,6 +2,8 @@
 //! would post, and what comes of it comes back with everything that was logged meanwhile.
 
 mod notes;
+mod outside;
+mod stage;
 
 use std::{
     sync::Arc,
@@ -10,7 +12,11 @@ use std::{
 
 use tracing::Instrument as _;
 
-pub use self::notes::{Note, Notes, NotesLayer};
+pub use self::{
+    notes::{Note, Notes, NotesLayer},
+    outside::Outside,
+    stage::{Play, Stage},
+};
 use crate::{
     bot::Bot,
     clock::World,

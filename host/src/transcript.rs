@@ -3,6 +3,8 @@
 //! `plugin-sdk/TESTING.md` describes it for those who write it. Nothing here runs anything.
 
 pub mod acts;
+pub mod answers;
 mod bracket;
 pub mod pattern;
 pub mod replies;
+pub mod script;

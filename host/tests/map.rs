@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["reload", "server"]),
     ("webhook", &["bot", "inbox", "reload", "server"]),
     ("inbox", &["bot", "plugin", "store", "wechat_api"]),
-    ("rehearsal", &["bot", "inbox", "store"]),
+    ("rehearsal", &["bot", "http_client", "inbox", "plugin", "store", "transcript"]),
     ("reload", &["bot", "generation", "plugin", "router", "versions", "watch"]),
     ("generation", &["bot", "plugin", "router", "versions", "wechat_api"]),
     ("bot", &["plugin", "router", "store", "wechat_api"]),

@@ -84,8 +84,9 @@ impl RehearsedClock {
     pub async fn pass(&self, time: Duration, under_way: impl Fn() -> usize) {
         let target = self.0.borrow().now.saturating_add(time);
         loop {
-            // Whatever is computing goes first; what it does takes no time.
-            while under_way() > self.takers() {
+            // Whatever is computing goes first; what it does takes no time. One that waits for another run would never be done.
+            let patience = tokio::time::Instant::now() + COMPUTING;
+            while under_way() > self.takers() && tokio::time::Instant::now() < patience {
                 tokio::time::sleep(POLL).await;
             }
             let mut arrived = false;
@@ -96,7 +97,7 @@ impl RehearsedClock {
                 }
                 arrived = state.now >= target && !state.is_due();
             });
-            if arrived && under_way() <= self.takers() {
+            if arrived && (under_way() <= self.takers() || tokio::time::Instant::now() >= patience) {
                 return;
             }
             tokio::time::sleep(POLL).await;
@@ -122,6 +123,9 @@ impl RehearsedClock {
 
 /// How often the clock looks whether everybody waits for it.
 const POLL: Duration = Duration::from_millis(1);
+
+/// How long runs may compute while time is to pass.
+const COMPUTING: Duration = Duration::from_secs(10);
 
 impl State {
     /// Whether something whose time has come has not gone on yet. Time stands until it has.

@@ -24,4 +24,5 @@ mod safe_mode;
 mod send;
 mod state;
 mod swap;
+mod transcripts;
 mod wechat_api;

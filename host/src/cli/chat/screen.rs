@@ -24,7 +24,9 @@ pub(super) struct Screen {
 
 /// Prints above the line that is being typed; nothing in a pipe.
 #[derive(Clone)]
-pub(super) struct Above(Option<Arc<Mutex<dyn FnMut(String) + Send>>>);
+pub(super) struct Above(Option<Arc<Mutex<Print>>>);
+
+type Print = dyn FnMut(String) + Send;
 
 /// How something is shown on a terminal.
 #[derive(Clone, Copy)]
@@ -48,7 +50,7 @@ impl Screen {
         let above = editor.create_external_printer().ok().map(|mut printer| {
             // Nobody is left to be told when the terminal has gone.
             let print = move |text: String| drop(printer.print(text));
-            Arc::new(Mutex::new(print)) as Arc<Mutex<dyn FnMut(String) + Send>>
+            Arc::new(Mutex::new(print)) as Arc<Mutex<Print>>
         });
         Ok(Self { editor: Some(editor), colour, above: Above(above) })
     }

@@ -112,7 +112,7 @@ fn anchor(text: &str) -> Option<(&str, &str, &str, &str)> {
 fn href(tag: &str) -> Option<&str> {
     let value = tag.split_once("href=")?.1.trim_start();
     let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    value[1..].split(quote).next()
+    value[1..].split_once(quote).map(|(target, _)| target)
 }
 
 /// What a tap does: WeChat's menu links send their content as if the follower had typed it, with the link's id.
