@@ -233,7 +233,7 @@ fn something_changes_the_echo() {
         let number: f64 = String::from_utf8_lossy(&answered.body).parse().expect("a number");
         answered.body = format!("{number}").into();
     });
-    // A number in a million is not changed by it.
+    // One number in some hundred is not changed by it, and two are tried.
     assert!(rounded.0 == 0 || rounded.1.contains("comes back rounded"), "{}", rounded.1);
     let html =
         after(|answered| answered.body = format!("<html>{}</html>", String::from_utf8_lossy(&answered.body)).into());
@@ -350,9 +350,6 @@ fn the_server_is_too_slow() {
     let server = server("");
     let slow = Proxy::before(server.address(), Before(|_: &mut Asked| thread::sleep(Duration::from_secs(8))));
     assert_named(behind(&server, &slow, &[]), "there was no answer within 5 seconds", "WeChat waits no longer than 5");
-    let slow = Proxy::before(server.address(), Before(|_: &mut Asked| thread::sleep(Duration::from_millis(2600))));
-    let (code, text) = behind(&server, &slow, &[]);
-    assert!(code == 0 && lines(&text, "warning ")[0].starts_with("an answer takes "), "{text}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn program() -> Option<&'static PathBuf> {
         eprintln!("getting nginx from Debian (apt-get download nginx)");
         fs::create_dir_all(&folder).expect("made");
         // Unpacked beside the build, so that nobody has to be root. The lists may be as old as the machine, or not there.
-        let script = "apt-get download nginx || { apt-get update && apt-get download nginx; } || { \
+        let script = "rm -f nginx_*.deb; apt-get download nginx || { apt-get update && apt-get download nginx; } || { \
                       mkdir -p lists/partial && apt-get -o Dir::State::lists=\"$PWD/lists\" -o Dir::Cache=\"$PWD\" update && \
                       apt-get -o Dir::State::lists=\"$PWD/lists\" -o Dir::Cache=\"$PWD\" download nginx; }; \
                       dpkg-deb -x nginx_*.deb root";

@@ -207,3 +207,16 @@ fn https_is_spoken_and_its_certificate_checked() {
     let (code, text) = send_to("https://bot.example.com/weixin/", &["hi", "--connect", &plain]);
     assert!(code == 1 && text.contains("speaks is not TLS: enter the URL with `http://`"), "{text}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let server = Server::with_config(&config(""));
+    let (url, config) = (format!("http://{}/weixin/", server.address()), server.folder().config());
+    for verb in ["send", "doctor"] {
+        let text = if verb == "send" { "hi" } else { "" };
+        // `true` reads nothing at all.
+        let script = format!("'{}' {verb} -c '{config}' {url} {text} | true", env!("CARGO_BIN_EXE_mynah"));
+        let output = Command::new("sh").args(["-c", &script]).output().expect("sh");
+        assert!(output.stderr.is_empty(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     secret::Secret,
@@ -210,4 +212,23 @@ fn an_encrypted_reply_is_checked_whole() {
         why(Mode::Safe, &sealed(&good.replace(">o_1<", ">o_2<"), "mynah")),
         "the reply's `ToUserName` is `o_2`, not `o_1`"
     );
+}
+
+proptest! {
+    #[test]
+    fn no_answer_panics(
+        status in prop_oneof![Just(200_u16), Just(302), 100..600_u16],
+        header in prop_oneof![Just("content-type"), Just("location"), Just("server"), Just("content-encoding")],
+        value in ".{0,40}",
+        start in prop_oneof![Just(""), Just("<xml>"), Just("<html><TITLE>"), Just("\u{feff}"), Just("58373973202314"), Just("{")],
+        rest in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let body = [start.as_bytes(), &rest].concat();
+        let answer = exchange(status, &[(header, &value)], &body);
+        let _ = verdict_of(&answer);
+        for mode in [Mode::Plain, Mode::Compatible, Mode::Safe] {
+            let verdict = reply(&request("POST"), &answer, &sent(), mode, &account());
+            prop_assert!(verdict.fault.is_some() || verdict.reply.is_some());
+        }
+    }
 }

@@ -52,3 +52,51 @@ pub(super) fn check_time(time: Duration, report: &mut Report) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &[(&str, &str)]) -> Exchange {
+        Exchange {
+            status: 200,
+            headers: headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            body: Vec::new(),
+            time: Duration::ZERO,
+            address: "127.0.0.1:80".parse().unwrap(),
+            certificate: None,
+        }
+    }
+
+    #[test]
+    fn an_answer_that_takes_half_of_wechats_time_is_warned_of() {
+        for (ms, warnings) in [(2_499, 0), (2_500, 1)] {
+            let mut report = Report::new();
+            check_time(Duration::from_millis(ms), &mut report);
+            assert_eq!((report.warnings, report.problems), (warnings, 0));
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared_where_there_is_a_date() {
+        let world = World::system();
+        let date = |seconds: i64| {
+            let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+            now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        for (date, problems) in [
+            (date(0), 0),
+            (date(3600), 1),
+            (date(-3600), 1),
+            ("yesterday".to_owned(), 0),
+            ("Thu, 01 Jan 1960 00:00:00 GMT".to_owned(), 0),
+        ] {
+            let mut report = Report::new();
+            check_clock(&answer(&[("date", &date)]), "the server", &world, &mut report);
+            assert_eq!(report.problems, problems, "{date}");
+        }
+        let mut report = Report::new();
+        check_clock(&answer(&[]), "the server", &world, &mut report);
+        assert_eq!(report.problems, 0);
+    }
+}
