@@ -110,6 +110,11 @@ impl Origin {
         }
     }
 
+    /// Whether its name is one for this machine.
+    pub fn is_localhost(&self) -> bool {
+        self.host == "localhost" || self.host.ends_with(".localhost")
+    }
+
     /// The address that stands in place of a name.
     pub fn address(&self) -> Option<IpAddr> {
         match Host::parse(&self.host).ok()? {
@@ -192,6 +197,12 @@ fn http_grant(
     }
     let url = url?;
     let origin = origin(url.get_ref(), url.span(), source, problems)?;
+    let near = private || origin.address().is_some() || origin.is_localhost();
+    if origin.scheme == "http" && !headers.is_empty() && !near {
+        let problem =
+            Problem::warning(format!("headers go to `{origin}` in the clear, for everybody on the way to read"));
+        problems.push(problem.at(source, url.span()).hint(format!("use `https://{}`, if it is there", origin.host)));
+    }
     Some(HttpGrant { origin, headers, private })
 }
 

@@ -132,6 +132,13 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         &[],
     );
     add(
+        "allow with headers in the clear",
+        &entry(
+            "{ url = \"http://a.example:8080\", headers = { x-a = \"hunter2\" } }, { url = \"http://127.0.0.1\", headers = { x-a = \"hunter2\" } }",
+        ),
+        &[],
+    );
+    add(
         "allow with entries that are none",
         &entry(&format!(
             "{{ headers = {{}} }}, {{ url = \"{api}\", privat = true, header = {{ x-a = \"hunter2\" }} }}, \"{api}:443\", 5, \"https://user:hunter2@a.example\""

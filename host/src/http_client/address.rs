@@ -42,11 +42,10 @@ impl Reach {
     /// What an entry of `allow.http` allows: an address that it names, loopback where it says `localhost`, a private network where it
     /// says so, and else the public internet.
     pub(super) fn of(grant: &HttpGrant) -> Self {
-        let host = grant.origin.host.as_str();
         match grant.origin.address() {
             Some(address) => Self::Only(address),
             None if grant.private => Self::Private,
-            None if host == "localhost" || host.ends_with(".localhost") => Self::Loopback,
+            None if grant.origin.is_localhost() => Self::Loopback,
             None => Self::Public,
         }
     }
@@ -79,15 +78,10 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Kind::Private,
         // Carriers' own networks, and Tailscale's.
         [100, 64..=127, ..] => Kind::Private,
-        // This network; link-local; protocol assignments; documentation; 6to4 relays; benchmarks; multicast and what is reserved.
-        [0, ..]
-        | [169, 254, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [198, 18..=19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _]
-        | [224..=255, ..] => Kind::Special,
+        // Benchmarks and documentation: where a proxy takes over all traffic, its resolver answers with addresses like these (fake IP).
+        [198, 18..=19, ..] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Kind::Private,
+        // This network; link-local; protocol assignments; 6to4 relays; multicast and what is reserved.
+        [0, ..] | [169, 254, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [224..=255, ..] => Kind::Special,
         _ => Kind::Public,
     }
 }
@@ -128,19 +122,23 @@ mod tests {
     ];
     const LOOPBACK: [&str; 6] =
         ["127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::7f00:1"];
-    const PRIVATE: [&str; 10] = [
+    const PRIVATE: [&str; 14] = [
         "10.0.0.1",
         "172.16.0.1",
         "172.31.255.255",
         "192.168.1.1",
         "100.64.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
         "100.127.255.255",
         "fd12:3456::1",
         "fc00::1",
         "::ffff:192.168.1.1",
         "64:ff9b::a00:1",
     ];
-    const SPECIAL: [&str; 32] = [
+    const SPECIAL: [&str; 28] = [
         "0.0.0.0",
         "0.1.2.3",
         "169.254.0.1",
@@ -150,11 +148,7 @@ mod tests {
         "100.100.100.200",
         "192.0.0.192",
         "168.63.129.16",
-        "192.0.2.1",
         "192.88.99.1",
-        "198.18.0.1",
-        "198.51.100.1",
-        "203.0.113.1",
         "224.0.0.1",
         "239.255.255.255",
         "240.0.0.1",

@@ -468,3 +468,45 @@ async fn a_script_answers_in_place_of_the_network_under_the_same_policy() {
     assert_eq!(send(&outlet, get("https://api.example.com/away")).await.unwrap_err().kind, Kind::Unavailable);
     assert!(matches!(send(&outlet, get("https://example.com/")).await.unwrap_err().kind, Kind::NotGranted(_)));
 }
+
+/// Answers everything, and remembers where it would have gone.
+struct Anything(Mutex<Vec<String>>);
+
+impl Answers for Anything {
+    fn answer(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
+        let uri = request.uri();
+        assert!(!uri.to_string().contains(|c: char| c.is_ascii_control() || c == ' ' || c == '#'), "{uri}");
+        let to = format!(
+            "{}://{}",
+            uri.scheme_str().unwrap_or(""),
+            uri.authority().map_or("", |authority| authority.as_str())
+        );
+        self.0.lock().unwrap().push(to);
+        Ok(http::Response::new(Bytes::new()))
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_way_of_writing_a_url_leads_elsewhere(
+        parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "http", "https", "://", ":", "/", "//", "\\", "@", "#", "?", "%", "%2f", "%40", "%00", "\r\n", " ", "\t", ".", "..", "。",
+                "api.example.com", "evil.example", "127.0.0.1", "[::1]", "2130706433", "0x7f", "localhost", "user", "443", "80", "а", "\u{ad}",
+            ]),
+            0..9,
+        ),
+        prefixed in proptest::bool::ANY,
+    ) {
+        let text = format!("{}{}", if prefixed { "https://api.example.com" } else { "" }, parts.concat());
+        if let Ok(url) = Url::parse(&text) {
+            let answers = Arc::new(Anything(Mutex::new(Vec::new())));
+            let outlet = Client::answered_by(answers.clone()).outlet(allowing(vec![grant("https://api.example.com")]));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _ = runtime.block_on(send(&outlet, Request { url, ..get("https://api.example.com") }));
+            for to in answers.0.lock().unwrap().iter() {
+                proptest::prop_assert_eq!(to, "https://api.example.com", "{}", text);
+            }
+        }
+    }
+}
