@@ -212,7 +212,7 @@ fn account(api: &config::Api, known: &mut Vec<Arc<Account>>, runtime: &Runtime) 
     if let Some(account) = known.iter().find(|account| account.is_for(api)) {
         return account.clone();
     }
-    let account = Arc::new(Account::new(api, runtime.http(), runtime.world()));
+    let account = Account::new(api, runtime.http(), runtime.world());
     known.push(account.clone());
     account
 }

@@ -60,12 +60,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of this configuration; nothing is sent yet.
-    pub fn new(config: &config::Api, http: &Client, world: World) -> Self {
+    /// The account of this configuration; nothing is sent yet. Shared from the beginning, since fetching a token may outlast its caller.
+    pub fn new(config: &config::Api, http: &Client, world: World) -> Arc<Self> {
         let origin = Url::parse(&config.base).ok().as_ref().and_then(Origin::of);
         // The configuration has checked the address.
         let policy = origin.map_or_else(|| Policy::of_plugin(&Allow::default()), Policy::of_host);
-        Self {
+        Arc::new(Self {
             app_id: config.app_id.clone(),
             secret: config.app_secret.clone(),
             base: config.base.clone(),
@@ -73,7 +73,7 @@ impl Account {
             http: http.clone(),
             tokens: Tokens::new(world),
             complaints: Throttle::new(limits::REFUSALS_LOGGED),
-        }
+        })
     }
 
     /// Whether it is what this configuration describes, so that its token can be kept.
@@ -87,7 +87,7 @@ impl Account {
     }
 
     /// POSTs a JSON text to `path`, or GETs where there is none. Returns WeChat's answer unless that is an error.
-    pub async fn call(&self, path: &Path, body: Option<String>, terms: &Terms) -> Result<String, ApiError> {
+    pub async fn call(self: &Arc<Self>, path: &Path, body: Option<String>, terms: &Terms) -> Result<String, ApiError> {
         let body = body.map(json_body);
         let answer = self.ask(path.as_str(), path.query(), body, &terms.within(CALL_TIME), ANSWER).await?;
         let text = String::from_utf8(answer.body).map_err(|_| ApiError::Unknown("its answer is no text".into()));
@@ -95,13 +95,13 @@ impl Account {
     }
 
     /// Makes sure that there is a token, before something is done that must not be tried in vain.
-    pub async fn prepare(&self) -> Result<(), ApiError> {
-        let prepared = self.tokens.get(self, None).await.map(drop);
+    pub async fn prepare(self: &Arc<Self>) -> Result<(), ApiError> {
+        let prepared = self.token(None, Instant::now() + CALL_TIME).await.map(drop);
         self.noted(token::ISSUE, prepared)
     }
 
     /// Sends a customer-service message to a follower. A reply without a form there is [`ApiError::NoForm`].
-    pub async fn send(&self, openid: &str, reply: &Reply) -> Result<(), ApiError> {
+    pub async fn send(self: &Arc<Self>, openid: &str, reply: &Reply) -> Result<(), ApiError> {
         let body = message::render(openid, reply).ok_or(ApiError::NoForm)?;
         let answer = self.ask(SEND, "", Some(json_body(body)), &Terms::own(), ANSWER).await?;
         let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -115,7 +115,7 @@ impl Account {
 
     /// One call with the account's token, and once more with another one if WeChat refuses the first: then nothing has happened yet.
     async fn ask(
-        &self,
+        self: &Arc<Self>,
         path: &str,
         query: &str,
         body: Option<Body>,
@@ -124,7 +124,7 @@ impl Account {
     ) -> Result<Answer, ApiError> {
         let mut refused: Option<Token> = None;
         loop {
-            let token = match self.tokens.get(self, refused.as_ref()).await {
+            let token = match self.token(refused.as_ref(), terms.deadline).await {
                 Ok(token) => token,
                 Err(error) => return self.noted(token::ISSUE, Err(error)),
             };
@@ -134,8 +134,25 @@ impl Account {
             };
             match answer {
                 Err(error) if error.is_of_token() && refused.is_none() => refused = Some(token),
+                Ok(answer) if answer.location.is_some() && path != media::DOWNLOAD => {
+                    return self.noted(path, Err(ApiError::Unknown("it was answered with a redirect".into())));
+                }
                 answer => return self.noted(path, answer),
             }
+        }
+    }
+
+    /// A token that is good as far as is known. Fetching one goes on if the caller has no time left, for the next one to have it.
+    async fn token(self: &Arc<Self>, refused: Option<&Token>, deadline: Instant) -> Result<Token, ApiError> {
+        if let Some(token) = self.tokens.good(refused) {
+            return Ok(token);
+        }
+        let (account, refused) = (self.clone(), refused.cloned());
+        let fetching = tokio::spawn(async move { account.tokens.get(&account, refused.as_ref()).await });
+        match tokio::time::timeout_at(deadline, fetching).await {
+            Ok(Ok(token)) => token,
+            Ok(Err(_)) => Err(ApiError::Unreachable("the server is stopping".into())),
+            Err(_) => Err(ApiError::Unreachable("it gave no access token in time".into())),
         }
     }
 

@@ -197,7 +197,7 @@ impl Inbox {
         // Until all is sent, the follower's 「继续」 is answered with patience.
         let late = self.followers.late(&bot.name, openid);
         let (inbox, bot) = (self.clone(), bot.clone());
-        let span = tracing::info_span!("push", bot = &*bot.name, sender = openid);
+        let span = tracing::info_span!(parent: None, "push", bot = &*bot.name, sender = openid);
         let send = async move {
             let _late = late;
             inbox.send_all(&bot, follower).await;
@@ -307,7 +307,7 @@ impl Inbox {
         openid: &str,
         parcel: &Parcel,
         reply: Reply,
-        account: &Account,
+        account: &Arc<Account>,
         error: &ApiError,
     ) -> Next {
         let code = if let ApiError::Refused { code, .. } = error { *code } else { 0 };

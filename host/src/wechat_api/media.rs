@@ -1,5 +1,7 @@
 //! Temporary media: pictures, voice messages and videos that stay with WeChat for three days.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use url::Url;
 
@@ -7,7 +9,7 @@ use super::{Account, Answer, ApiError, Body, MEDIA, MEDIA_TIME, Terms, exchange}
 use crate::{config::Origin, http_client::Policy};
 
 const UPLOAD: &str = "/cgi-bin/media/upload";
-const DOWNLOAD: &str = "/cgi-bin/media/get";
+pub(super) const DOWNLOAD: &str = "/cgi-bin/media/get";
 
 /// What can be uploaded.
 const KINDS: [&str; 4] = ["image", "voice", "video", "thumb"];
@@ -17,7 +19,13 @@ const FILE_NAME: usize = 100;
 
 impl Account {
     /// Uploads temporary media and returns its media id.
-    pub async fn upload(&self, kind: &str, file_name: &str, data: Vec<u8>, terms: &Terms) -> Result<String, ApiError> {
+    pub async fn upload(
+        self: &Arc<Self>,
+        kind: &str,
+        file_name: &str,
+        data: Vec<u8>,
+        terms: &Terms,
+    ) -> Result<String, ApiError> {
         if !KINDS.contains(&kind) {
             let text = format!("there is no such media; there are {}", KINDS.join(", "));
             return Err(ApiError::Refused { code: 40004, text });
@@ -32,7 +40,7 @@ impl Account {
     }
 
     /// Downloads temporary media.
-    pub async fn download(&self, media_id: &str, terms: &Terms) -> Result<Vec<u8>, ApiError> {
+    pub async fn download(self: &Arc<Self>, media_id: &str, terms: &Terms) -> Result<Vec<u8>, ApiError> {
         let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("media_id", media_id).finish();
         let answer = self.ask(DOWNLOAD, &query, None, &terms.within(MEDIA_TIME), MEDIA).await?;
         // A video's answer says where it is.

@@ -39,7 +39,7 @@ impl Setup {
         let clock = Arc::new(Hand::default());
         let world = World { clock: clock.clone(), randomness: Arc::new(SystemRandomness) };
         let config = config::Api { app_id: "wx1".into(), app_secret: Secret::new(secret), base: api.url() };
-        let account = Arc::new(Account::new(&config, &Client::new(), world));
+        let account = Account::new(&config, &Client::new(), world);
         Self { api, account, clock }
     }
 
@@ -143,6 +143,42 @@ async fn a_token_that_cannot_be_replaced_early_is_used_on() {
     setup.pass(30);
     assert!(setup.hundred().await.iter().all(Result::is_ok));
     assert_eq!(setup.tokens_asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_comes_too_late_for_one_caller_is_there_for_the_next() {
+    let setup = Setup::new();
+    setup.api.next(STABLE_TOKEN, Then::Delay(Duration::from_millis(300)));
+    let terms = Terms { called: Called::default(), deadline: Instant::now() + Duration::from_millis(50) };
+    let hurried = setup.account.call(&Path::parse(IPS).unwrap(), None, &terms).await;
+    assert!(matches!(hurried, Err(ApiError::Unreachable(_))), "{hurried:?}");
+    assert!(!terms.called.is_noted());
+    setup.get(IPS).await.unwrap();
+    assert_eq!(setup.tokens_asked().len(), 1);
+}
+
+#[tokio::test]
+async fn only_media_may_be_elsewhere() {
+    let setup = Setup::new();
+    let answer = setup.get("/double/echo").await.unwrap();
+    assert!(answer.contains("wx1"), "{answer}");
+    for path in [IPS, SEND] {
+        setup.api.next(path, Then::Redirect(format!("{}/double/echo", setup.api.url())));
+    }
+    assert!(matches!(setup.get(IPS).await, Err(ApiError::Unknown(_))));
+    assert!(matches!(setup.account.send("o", &Reply::Text("hi".into())).await, Err(ApiError::Unknown(_))));
+    assert_eq!(setup.api.calls("/double/echo").len(), 1);
+
+    let id = setup.account.upload("video", "a.mp4", b"moving".to_vec(), &Terms::own()).await.unwrap();
+    let redirect = |url: String| setup.api.next("/cgi-bin/media/get", Then::Redirect(url));
+    redirect(format!("{}/double/video/{id}", setup.api.url()));
+    assert_eq!(setup.account.download("m", &Terms::own()).await.unwrap(), b"moving");
+    // Another place has to be one where anybody could go.
+    let other = WechatApi::start();
+    redirect(format!("{}/double/video/{id}", other.url()));
+    let error = setup.account.download("m", &Terms::own()).await.unwrap_err();
+    assert!(matches!(error, ApiError::Unreachable(_)), "{error:?}");
+    assert!(other.calls("").is_empty());
 }
 
 #[tokio::test]

@@ -85,20 +85,20 @@ impl Tokens {
         &self.world
     }
 
-    /// A token that is good as far as is known, and is not `refused`, the one that WeChat has just refused.
+    /// The token that is there, if it is good as far as is known, and not `refused`, the one that WeChat has just refused.
+    pub(super) fn good(&self, refused: Option<&Token>) -> Option<Token> {
+        let current = self.current()?;
+        let fresh = current.replace_at > self.world.clock.monotonic();
+        (fresh && refused.is_none_or(|refused| !current.token.is(refused))).then_some(current.token)
+    }
+
+    /// Fetches a token, or waits for whoever does.
     pub(super) async fn get(&self, account: &Account, refused: Option<&Token>) -> Result<Token, ApiError> {
-        let good = |current: &Current| {
-            current.replace_at > self.world.clock.monotonic()
-                && refused.is_none_or(|refused| !current.token.is(refused))
-        };
-        if let Some(current) = self.current().filter(good) {
-            return Ok(current.token);
-        }
         let before = self.fetched.load(Ordering::Acquire);
         let mut fetching = self.fetching.lock().await;
         // Whoever held the lock may have fetched it for all.
-        if let Some(current) = self.current().filter(good) {
-            return Ok(current.token);
+        if let Some(token) = self.good(refused) {
+            return Ok(token);
         }
         let now = self.world.clock.monotonic();
         if let Some((since, error)) = &fetching.failure {

@@ -81,6 +81,7 @@ fn usual(body: &Value) -> Answer {
         content_type: "application/json; encoding=utf-8".to_owned(),
         body: body.to_string().into_bytes(),
         errcode: None,
+        location: None,
     }
 }
 
@@ -235,7 +236,13 @@ fn download(state: &State, call: &Call, address: SocketAddr) -> Answer {
 }
 
 fn bytes_of(media: &Media) -> Answer {
-    Answer { status: 200, content_type: media.content_type.clone(), body: media.data.clone(), errcode: None }
+    Answer {
+        status: 200,
+        content_type: media.content_type.clone(),
+        body: media.data.clone(),
+        errcode: None,
+        location: None,
+    }
 }
 
 fn exchange_code(state: &mut State, call: &Call) -> Answer {

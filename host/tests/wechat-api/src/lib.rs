@@ -67,6 +67,8 @@ pub enum Then {
     Error(i64, &'static str),
     /// A response that is not WeChat's usual one: status, content type and body; the call has no effect.
     Response(u16, &'static str, Vec<u8>),
+    /// The caller is sent elsewhere, with the status 302; the call has no effect.
+    Redirect(String),
     /// The usual, but after some time.
     Delay(Duration),
     /// The connection is dropped before the body is read, and the call has no effect.

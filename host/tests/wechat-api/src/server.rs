@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderValue, LOCATION},
     server::conn::http1,
     service::service_fn,
 };
@@ -22,6 +22,7 @@ pub(crate) struct Answer {
     pub(crate) content_type: String,
     pub(crate) body: Vec<u8>,
     pub(crate) errcode: Option<i64>,
+    pub(crate) location: Option<String>,
 }
 
 /// Why a connection is dropped.
@@ -90,6 +91,14 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             content_type: (*content_type).to_owned(),
             body: body.clone(),
             errcode: None,
+            location: None,
+        }),
+        Then::Redirect(url) => Some(Answer {
+            status: 302,
+            content_type: "text/html".to_owned(),
+            body: Vec::new(),
+            errcode: None,
+            location: Some(url.clone()),
         }),
         Then::DropBefore => None,
         Then::Delay(_) | Then::DropAfter | Then::Hang | Then::Usual => {
@@ -114,6 +123,9 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    if let Some(location) = answer.location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        response.headers_mut().insert(LOCATION, location);
     }
     response
 }
