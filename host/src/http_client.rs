@@ -309,7 +309,7 @@ impl Outlet {
         }
         let uri = uri(&origin, url).ok_or_else(|| bad(format!("`{}` is no URL of HTTP", shown(url))))?;
         let mut request = http::Request::new(body);
-        *request.method_mut() = method;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
 
@@ -326,6 +326,7 @@ impl Outlet {
                 return Err(Error::new(Kind::Timeout, Sent::Never, message));
             }
         };
+        let start = Instant::now();
         let response = match &self.shared.answers {
             Some(answers) => match timeout_at(bounds.deadline, answer(&**answers, request, &origin, called)).await {
                 Ok(answered) => answered?,
@@ -340,6 +341,8 @@ impl Outlet {
                 }
             }
         };
+        let (status, ms) = (response.status().as_u16(), start.elapsed().as_millis() as u64);
+        tracing::debug!("{method} {origin} → {status}, {ms} ms");
         let response = response.map(|source| IncomingBody {
             source,
             left: bounds.response,

@@ -92,6 +92,7 @@ impl Rehearsal {
         let span = tracing::info_span!("rehearsal", number);
         let body = self.inbox.deliver(bot, message, Format::Xml, room).instrument(span).await;
         let took = start.elapsed();
+        self.notes.told(number);
         let reply = Reply::read(&body).map_err(|error| error.to_string())?;
         Ok(Told { number, reply, took })
     }

@@ -303,7 +303,8 @@ async fn tell_news(above: Above, notes: Notes) {
     loop {
         tokio::time::sleep(NEWS).await;
         for note in notes.take_others() {
-            if note.level <= Level::WARN || (note.level == Level::INFO && note.target.starts_with("mynah::reload")) {
+            let news = ["mynah::reload", "mynah::inbox"].iter().any(|module| note.target.starts_with(module));
+            if note.level <= Level::WARN || (note.level == Level::INFO && news && note.text != "answered") {
                 above.print(&note.text);
             }
         }

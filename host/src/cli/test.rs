@@ -147,18 +147,21 @@ impl Tester<'_> {
         let env = |name: &str| std::env::var(name).ok();
         let own = |text: &str| generation::check_text(file, &config::with_a_bot(text), &env, Secrets::NotNeeded);
         if let Some(text) = &script.bots {
-            return self.load(own(text));
+            let cache = self.nearest_cache(file);
+            return self.load(own(text), cache);
         }
         if let Some(plugin) = &self.options.plugin {
             let path = std::path::absolute(plugin).context("cannot tell where this is")?;
             let text = format!("[plugins.plugin]\nwasm = '''{}'''\n", path.display());
-            return self.load(own(&text));
+            let cache = self.nearest_cache(file);
+            return self.load(own(&text), cache);
         }
         let config = self.nearest_config(file);
         if let Some(loaded) = self.loaded.get(&config) {
             return Ok(loaded.clone());
         }
-        let loaded = self.load(generation::check(&config, &env, Secrets::NotNeeded))?;
+        let cache = self.nearest_cache(file);
+        let loaded = self.load(generation::check(&config, &env, Secrets::NotNeeded), cache)?;
         self.loaded.insert(config, loaded.clone());
         Ok(loaded)
     }
@@ -182,14 +185,21 @@ impl Tester<'_> {
         }
     }
 
-    fn load(&mut self, checked: Checked) -> anyhow::Result<Option<Arc<Bots>>> {
+    /// Where compiled code is kept: where the server keeps it whose bots are the nearest, unless it keeps its state elsewhere. A
+    /// transcript's own folder is no place for it.
+    fn nearest_cache(&self, file: &Path) -> Option<PathBuf> {
+        let config = self.nearest_config(file);
+        config.is_file().then(|| config.with_file_name("data").join("cache"))
+    }
+
+    fn load(&mut self, checked: Checked, cache: Option<PathBuf>) -> anyhow::Result<Option<Arc<Bots>>> {
         if checked.routed.is_none() {
             show(&checked.problems);
             return Ok(None);
         }
         let Ok((config, routers, files)) = routed(checked) else { return Ok(None) };
         let timezone = config.server.timezone.clone();
-        let runtime = self.stage.runtime(&timezone, &config.server.state.with_file_name("cache"))?;
+        let runtime = self.stage.runtime(&timezone, cache.as_deref())?;
         let versions = Versions::nowhere();
         let load = Generation::load(config, routers, files, &runtime, &versions, None);
         let generation = self.tokio.block_on(load);
@@ -224,7 +234,12 @@ async fn play_script(
             What::As(name) => follower = name,
             What::Bot(name) => chosen = Some(name),
             What::Seed(seed) => play.seed(seed),
-            What::Answer(answer) => play.answer(answer),
+            What::Answer(answer) => {
+                let folder = Path::new(name).parent().unwrap_or(Path::new("."));
+                if let Err(why) = play.answer(answer, folder) {
+                    report.failed(name, *line, written.get(line - 1).copied().unwrap_or_default(), &why);
+                }
+            }
             What::Pass(time) => play.pass(*time).await,
             What::Say(exchange) => {
                 let said = written.get(line - 1).copied().unwrap_or_default();

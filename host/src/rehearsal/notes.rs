@@ -39,6 +39,8 @@ pub struct Notes(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     last: u64,
+    /// The last message that has its reply: what is logged of it from now on is news.
+    told: u64,
     by_message: BTreeMap<u64, Vec<Note>>,
 }
 
@@ -83,6 +85,11 @@ impl Notes {
         kept.last
     }
 
+    /// The reply to a message has come: what is logged of it from now on is late, and belongs to no message, too.
+    pub(super) fn told(&self, number: u64) {
+        self.lock().told = number;
+    }
+
     /// The notes of a message.
     pub fn of(&self, number: u64) -> Vec<Note> {
         self.lock().by_message.get(&number).cloned().unwrap_or_default()
@@ -95,20 +102,29 @@ impl Notes {
 
     fn push(&self, number: u64, note: Note) {
         let mut kept = self.lock();
-        let notes = kept.by_message.entry(number).or_default();
-        if notes.len() < NOTES {
-            notes.push(note);
+        if number > 0 && number <= kept.told {
+            kept.add(0, note.clone());
         }
-        while kept.by_message.len() > MESSAGES {
-            // The oldest, but not those of no message.
-            let Some(oldest) = kept.by_message.keys().copied().find(|number| *number != 0) else { break };
-            kept.by_message.remove(&oldest);
-        }
+        kept.add(number, note);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Nothing that holds the lock can panic half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn add(&mut self, number: u64, note: Note) {
+        let notes = self.by_message.entry(number).or_default();
+        if notes.len() < NOTES {
+            notes.push(note);
+        }
+        while self.by_message.len() > MESSAGES {
+            // The oldest, but not those of no message.
+            let Some(oldest) = self.by_message.keys().copied().find(|number| *number != 0) else { break };
+            self.by_message.remove(&oldest);
+        }
     }
 }
 
@@ -193,6 +209,17 @@ mod tests {
         assert!(note.is_plugins() && note.field("rule").is_none());
         assert_eq!(notes.take_others().len(), 1);
         assert!(notes.take_others().is_empty());
+    }
+
+    #[test]
+    fn what_comes_after_the_reply_is_news() {
+        let notes = Notes::default();
+        let note = Note { level: Level::INFO, target: "t".into(), text: "x".into(), fields: Vec::new() };
+        notes.push(1, note.clone());
+        assert!(notes.take_others().is_empty());
+        notes.told(1);
+        notes.push(1, note);
+        assert_eq!((notes.of(1).len(), notes.take_others().len()), (2, 1));
     }
 
     #[test]

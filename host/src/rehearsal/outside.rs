@@ -1,6 +1,7 @@
 //! The outside of a transcript: it says what the transcript says, and nothing else leaves the machine.
 
 use std::{
+    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -9,13 +10,16 @@ use bytes::Bytes;
 
 use crate::{
     clock::Clock,
+    config,
     http_client::Answers,
-    transcript::answers::{Answer, Outcome},
+    limits,
+    transcript::answers::{Answer, Body, Outcome},
 };
 
 /// Answers plugins' requests, and the host's own calls of the WeChat API.
 pub struct Outside {
-    answers: Mutex<Vec<Answer>>,
+    /// With what they say, where that is a response; the last one first.
+    answers: Mutex<Vec<(Answer, Bytes)>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -33,33 +37,42 @@ impl Outside {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// From now on says this, whatever it said to the same request before.
-    pub fn add(&self, answer: &Answer) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(0, answer.clone());
+    /// From now on says this, whatever it said to the same request before. Files that it names are in `folder`.
+    pub fn add(&self, answer: &Answer, folder: &Path) -> Result<(), String> {
+        let body = match &answer.outcome {
+            Outcome::Response { body: Body::Text(text), .. } => Bytes::from(text.clone()),
+            Outcome::Response { body: Body::File(file), .. } => {
+                let read = config::read_bounded(&folder.join(file), limits::HTTP_BODY as u64);
+                Bytes::from(read.map_err(|error| format!("cannot read `{file}`: {error}"))?)
+            }
+            Outcome::Unreachable => Bytes::new(),
+        };
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(0, (answer.clone(), body));
+        Ok(())
     }
 
-    fn find(&self, request: &http::Request<Bytes>) -> Option<Answer> {
+    fn find(&self, request: &http::Request<Bytes>) -> Option<(Answer, Bytes)> {
         let (method, url) = (request.method().as_str(), request.uri().to_string());
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.iter().find(|answer| answer.answers(method, &url)).cloned()
+        answers.iter().find(|(answer, _)| answer.answers(method, &url)).cloned()
     }
 }
 
 impl Answers for Outside {
     fn wait<'a>(&'a self, request: &'a http::Request<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        match self.find(request).map(|answer| answer.takes).filter(|takes| !takes.is_zero()) {
+        match self.find(request).map(|(answer, _)| answer.takes).filter(|takes| !takes.is_zero()) {
             Some(takes) => self.clock.take(takes),
             None => Box::pin(std::future::ready(())),
         }
     }
 
     fn answer(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
-        let found = self.find(request).map(|answer| answer.outcome);
+        let found = self.find(request).map(|(answer, body)| (answer.outcome, body));
         let (method, path) = (request.method(), request.uri().path());
         let (status, body) = match found {
-            Some(Outcome::Response { status, body }) => (status, body),
-            Some(Outcome::Unreachable) => return Err("the transcript says that it cannot be reached".into()),
-            None if path == TOKEN.0 => (200, TOKEN.1.to_owned()),
+            Some((Outcome::Response { status, .. }, body)) => (status, body),
+            Some((Outcome::Unreachable, _)) => return Err("the transcript says that it cannot be reached".into()),
+            None if path == TOKEN.0 => (200, Bytes::from_static(TOKEN.1.as_bytes())),
             None => {
                 // Without the query, which may hold a secret.
                 let url = request.uri().to_string();
@@ -70,10 +83,13 @@ impl Answers for Outside {
                 return Err("the transcript has no answer for it".into());
             }
         };
-        let kind =
-            if body.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain; charset=utf-8" };
+        let kind = match body.trim_ascii_start().first() {
+            Some(b'{' | b'[') => "application/json",
+            _ if std::str::from_utf8(&body).is_ok() => "text/plain; charset=utf-8",
+            _ => "application/octet-stream",
+        };
         let response = http::Response::builder().status(status).header(http::header::CONTENT_TYPE, kind);
-        response.body(Bytes::from(body)).map_err(|error| error.to_string())
+        response.body(body).map_err(|error| error.to_string())
     }
 }
 
@@ -89,9 +105,16 @@ mod tests {
         let outside = Outside::new(Arc::new(SystemClock::default()));
         for step in Script::read(lines).unwrap().steps {
             let What::Answer(answer) = step.what else { panic!() };
-            outside.add(&answer);
+            outside.add(&answer, Path::new("src")).unwrap();
         }
         outside
+    }
+
+    fn answer(line: &str) -> Answer {
+        match Script::read(line).unwrap().steps.remove(0).what {
+            What::Answer(answer) => answer,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn asked(outside: &Outside, url: &str) -> Result<(u16, String), String> {
@@ -112,5 +135,9 @@ mod tests {
         assert!(asked(&outside, "https://api.weixin.qq.com/cgi-bin/stable_token").unwrap().1.contains("access_token"));
         outside.clear();
         assert!(asked(&outside, "https://h/ab").is_err());
+        let file = Answer::clone(&answer("http GET https://h/f: 200 @lib.rs"));
+        outside.add(&file, Path::new("src")).unwrap();
+        assert!(asked(&outside, "https://h/f").unwrap().1.contains("pub mod rehearsal"));
+        assert!(outside.add(&file, Path::new("no")).unwrap_err().starts_with("cannot read `lib.rs`"));
     }
 }

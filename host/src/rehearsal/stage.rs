@@ -45,13 +45,13 @@ impl Stage {
         World { clock: Arc::new(self.clock.clone()), randomness: self.randomness.clone() }
     }
 
-    /// What runs the plugins of bots in a time zone; compiled code is kept in `cache`.
-    pub fn runtime(&mut self, timezone: &str, cache: &Path) -> anyhow::Result<Arc<Runtime>> {
+    /// What runs the plugins of bots in a time zone; compiled code is kept in `cache`, where the first who asks has one.
+    pub fn runtime(&mut self, timezone: &str, cache: Option<&Path>) -> anyhow::Result<Arc<Runtime>> {
         if let Some(runtime) = self.runtimes.get(timezone) {
             return Ok(runtime.clone());
         }
         let client = Client::answered_by(self.outside.clone());
-        let runtime = Arc::new(Runtime::with_client(self.world(), timezone, Some(cache), client)?);
+        let runtime = Arc::new(Runtime::with_client(self.world(), timezone, cache, client)?);
         self.runtimes.insert(timezone.to_owned(), runtime.clone());
         Ok(runtime)
     }
@@ -71,9 +71,9 @@ impl Play<'_> {
         self.seed = seed.to_owned();
     }
 
-    /// From here on the outside says this.
-    pub fn answer(&self, answer: &Answer) {
-        self.stage.outside.add(answer);
+    /// From here on the outside says this. Files that it names are in `folder`.
+    pub fn answer(&self, answer: &Answer, folder: &Path) -> Result<(), String> {
+        self.stage.outside.add(answer, folder)
     }
 
     /// Lets time pass, and whatever takes as long come to its end.

@@ -23,10 +23,28 @@ pub enum Outcome {
         /// 200, 404, …
         status: u16,
         /// Its body.
-        body: String,
+        body: Body,
     },
     /// Nothing: the peer cannot be reached.
     Unreachable,
+}
+
+/// What a response holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// This text.
+    Text(String),
+    /// The content of a file: `@picture.png`, beside the transcript.
+    File(String),
+}
+
+impl Body {
+    fn read(written: &str) -> Self {
+        match written.strip_prefix('@') {
+            Some(file) => Self::File(file.to_owned()),
+            None => Self::Text(written.to_owned()),
+        }
+    }
 }
 
 /// Where the WeChat API is.
@@ -65,16 +83,16 @@ impl Answer {
                 let (status, body) = response.split_once(char::is_whitespace).unwrap_or((response, ""));
                 let status = status.parse().ok().filter(|status| (100..600).contains(status));
                 let status = status.ok_or_else(|| format!("a status or `unreachable` follows the colon: {usage}"))?;
-                Outcome::Response { status, body: body.trim().to_owned() }
+                Outcome::Response { status, body: Body::read(body.trim()) }
             }
-            (_, body) => Outcome::Response { status: 200, body: body.to_owned() },
+            (_, body) => Outcome::Response { status: 200, body: Body::read(body) },
         };
         Ok(Self { method: method.to_owned(), url, outcome, takes })
     }
 
     /// Adds a line to the body.
     pub(super) fn go_on(&mut self, line: &str) {
-        if let Outcome::Response { body, .. } = &mut self.outcome {
+        if let Outcome::Response { body: Body::Text(body), .. } = &mut self.outcome {
             if !body.is_empty() {
                 body.push('\n');
             }
@@ -115,8 +133,8 @@ mod tests {
 
     fn response(answer: &Answer) -> (u16, &str) {
         match &answer.outcome {
-            Outcome::Response { status, body } => (*status, body),
-            Outcome::Unreachable => panic!("unreachable"),
+            Outcome::Response { status, body: Body::Text(body) } => (*status, body),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -134,6 +152,8 @@ mod tests {
         let wechat = read("wechat /cv/ocr/comm: {}").unwrap();
         assert!(wechat.answers("POST", "https://api.weixin.qq.com/cv/ocr/comm?access_token=x"));
         assert_eq!(response(&read("wechat /a:").unwrap()), (200, ""));
+        let file = read("http GET https://h/: 200 @a picture.png").unwrap().outcome;
+        assert_eq!(file, Outcome::Response { status: 200, body: Body::File("a picture.png".into()) });
     }
 
     #[test]

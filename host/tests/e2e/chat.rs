@@ -85,6 +85,20 @@ fn why_names_the_rule_the_plugin_the_time_and_what_was_logged() {
 }
 
 #[test]
+fn a_late_answer_is_what_the_follower_would_get() {
+    let folder = folder(
+        "late = { reply = \"wait\" }\n[[bots.test.rules]]\nplugin = \"probe\"\n[plugins.probe]\nlimits = { time = \"60s\" }\n\
+         wasm = 'WASM'\n",
+    );
+    let config = std::fs::read_to_string(folder.config()).expect("text").replace("WASM", &component("probe"));
+    folder.write("bots.toml", config.split("[plugins.probe]\nwasm").next().expect("a part"));
+    let shown = stdout(&chat(&folder.config(), &[], "sleep 40000\n/why\n"));
+    assert!(shown.starts_with("> sleep 40000\n< wait\n"), "{shown}");
+    assert!(shown.contains("# rule    not known yet: the answer is late, and this was the interim one"), "{shown}");
+    assert!(shown.contains("delivered it again, three times in all, and the last one got the reply"), "{shown}");
+}
+
+#[test]
 fn the_state_is_thrown_away_unless_the_real_one_is_asked_for() {
     let folder = folder("[[bots.test.rules]]\nplugin = \"probe\"\n");
     let counted = |arguments: &[&str]| {

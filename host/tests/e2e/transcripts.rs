@@ -47,8 +47,14 @@ fn the_repositorys_own_transcripts_pass() {
     let output = mynah(&["test"]);
     let shown = stdout(&output);
     assert!(output.status.success(), "{shown}");
-    for name in ["bots", "plugins/echo/echo", "plugins/greet/greet", "plugins/image-url/image-url", "plugins/quiz/quiz"]
-    {
+    for name in [
+        "bots",
+        "plugins/echo/echo",
+        "plugins/greet/greet",
+        "plugins/image-url/image-url",
+        "plugins/ocr/ocr",
+        "plugins/quiz/quiz",
+    ] {
         assert!(shown.contains(&format!("ok {name}.chat\n")), "{shown}");
     }
     assert!(shown.trim_end().ends_with(": all as expected"), "{shown}");
@@ -192,6 +198,7 @@ fn one_component_is_tested_without_any_configuration() {
     folder.write("a.chat", "> hello\n< hello\n> [event subscribe]\n< [silence]\n");
     let output = test(&folder, &["--plugin", &component("echo"), "a.chat"]);
     assert!(output.status.success(), "{}", stdout(&output));
+    assert_eq!(fs::read_dir(folder.path(".")).expect("readable").count(), 1, "nothing is left behind");
     let output = test(&folder, &["a.chat"]);
     assert!(!output.status.success() && stdout(&output).contains("cannot read `bots.toml`"), "{}", stdout(&output));
 }

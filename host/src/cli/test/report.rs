@@ -115,7 +115,10 @@ impl Report {
                 }
             }
         }
-        for note in notes.iter().filter(|note| note.is_plugins() || note.level <= Level::WARN) {
+        let tells = |note: &&Note| {
+            note.is_plugins() || note.level <= Level::WARN || note.target.starts_with("mynah::http_client")
+        };
+        for note in notes.iter().filter(tells) {
             println!("    {}", self.paint(Colour::Dim, &note.to_string().replace('\n', "\n    ")));
         }
         println!();
