@@ -185,11 +185,16 @@ fn a_plugin_is_told_of_a_slow_peer_in_time_to_say_so() {
         thread::park();
         true
     });
-    let server = server_with(&[&quoted(&peer.url())], "limits = { time = \"3s\" }\n");
-    for (way, told) in [("http", "timeout: "), ("wasi-http", "ConnectionTimeout")] {
-        let answer = server.answer(&format!("{way} GET {}/", peer.url()));
-        assert!(answer.contains(told), "{way}: {answer}");
-    }
+    let server = server_with(&[&quoted(&peer.url())], "limits = { time = \"10s\" }\n");
+    thread::scope(|scope| {
+        for (way, told) in [("http", "timeout: "), ("wasi-http", "ConnectionTimeout")] {
+            let (server, url) = (&server, peer.url());
+            scope.spawn(move || {
+                let answer = server.answer_to(way, &format!("{way} GET {url}/"));
+                assert!(answer.contains(told), "{way}: {answer}");
+            });
+        }
+    });
 }
 
 #[test]
