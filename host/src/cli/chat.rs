@@ -72,6 +72,11 @@ pub(super) fn chat(path: &Path, options: &Options, notes: &Notes) -> Result<(), 
     let state = throw_away.as_ref().map_or(real_state, |folder| folder.path().join("chat.db"));
     let store = SqliteStore::open(&state).context("cannot open the state")?;
     let tokio = tokio_runtime()?;
+    let screen = Screen::open()?;
+    if screen.is_terminal() {
+        // The first time, plugins are compiled; large ones take seconds.
+        screen.print(Style::Aside, "loading the plugins …")?;
+    }
     let start = Reloader::start(path.to_owned(), (config, routers, files), warned, runtime, Versions::nowhere());
     let reloader = Arc::new(tokio.block_on(start).with_secrets(Secrets::NotNeeded));
     for note in notes.take_others() {
@@ -84,7 +89,7 @@ pub(super) fn chat(path: &Path, options: &Options, notes: &Notes) -> Result<(), 
     let first_id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_micros() as u64);
     let mut chat = Chat {
         rehearsal: Rehearsal::new(Arc::new(store), world, notes.clone(), first_id),
-        screen: Screen::open()?,
+        screen,
         reloader: reloader.clone(),
         config: path.display().to_string(),
         bot: String::new(),

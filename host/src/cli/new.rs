@@ -235,6 +235,8 @@ fn files(
         let text = if own { text.replace(NAME, name) } else { (*text).to_owned() };
         files.push(((*path).to_owned(), text));
     }
+    // All of them say the same.
+    files.push((format!("{name}.chat"), templates::TRANSCRIPT.replace(NAME, name)));
     if let Some(workspace) = workspace
         && let Some((_, manifest)) = files.iter_mut().find(|(path, _)| path == "Cargo.toml")
     {

@@ -43,6 +43,9 @@ struct Wait {
     takes: bool,
 }
 
+/// A time of no importance: the first of January 2026.
+const BEGIN: Duration = Duration::from_secs(1_767_225_600);
+
 /// Waits for as long as it lives.
 struct Waiting {
     clock: Arc<watch::Sender<State>>,
@@ -52,7 +55,10 @@ struct Waiting {
 
 impl Default for RehearsedClock {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(State::default())))
+        let clock = Self(Arc::new(watch::Sender::new(State::default())));
+        // Go's runtime, for one, takes a time of zero for a clock that is broken.
+        clock.restart(BEGIN);
+        clock
     }
 }
 
@@ -282,6 +288,12 @@ mod tests {
         clock.end_message();
         assert_eq!((clock.now(), late.is_finished()), (S(1_016), false));
         late.abort();
+    }
+
+    #[test]
+    fn it_is_never_zero() {
+        let clock = RehearsedClock::default();
+        assert!(!clock.now().is_zero() && !clock.monotonic().is_zero());
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ fn follow(lang: &str) -> Project {
         project.shell(line);
     }
     talk(&project.serve(), &blocks(&page, "text")[0]);
+    assert!(project.shell("mynah test").contains("ok plugins/hello/hello.chat\n"));
     project
 }
 

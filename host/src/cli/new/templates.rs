@@ -8,6 +8,9 @@ pub(super) const SDK: &str = "mynah/";
 /// Where a Rust plugin's manifest begins to speak of its own workspace.
 pub(super) const RUST_WORKSPACE: &str = "# Its own workspace";
 
+/// The conversation that a new plugin's author begins with, for `mynah test`.
+pub(super) const TRANSCRIPT: &str = include_str!("../../../../plugin-sdk/templates/plugin.chat");
+
 /// A file of a new plugin.
 pub(super) struct Source {
     /// Where it goes, relative to the plugin's folder.
