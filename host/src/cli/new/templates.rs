@@ -9,7 +9,7 @@ pub(super) const SDK: &str = "mynah/";
 pub(super) const RUST_WORKSPACE: &str = "# Its own workspace";
 
 /// The conversation that a new plugin's author begins with, for `mynah test`.
-pub(super) const TRANSCRIPT: &str = include_str!("../../../../plugin-sdk/templates/plugin.chat");
+pub(super) const TRANSCRIPT: &str = include_str!("../../../../plugin-sdk/templates/plugin.chat.template");
 
 /// A file of a new plugin.
 pub(super) struct Source {
