@@ -45,6 +45,7 @@ pub(super) fn of(lang: Language, starlingmonkey: bool) -> impl Iterator<Item = &
 
 const RUST: &[Source] = sources! {
     "Cargo.toml" = "templates/rust/Cargo.toml.template",
+    "build.rs" = "templates/rust/build.rs",
     "src/lib.rs" = "templates/rust/lib.rs",
     "README.md" = "templates/rust/README.md",
     ".gitignore" = "templates/rust/gitignore",
