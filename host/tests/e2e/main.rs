@@ -5,6 +5,7 @@ mod command_line;
 mod demo;
 mod dev;
 mod doctor;
+mod gates;
 mod harness;
 mod hostile;
 mod http;
