@@ -150,7 +150,7 @@ async fn try_exchange(stream: &mut TcpStream, request: &[u8]) -> Option<String> 
     }
 }
 
-/// Whether head and body are there; every server here sends the length.
+/// Whether head and body are there; every server here sends the length, or a body in chunks.
 fn is_whole(response: &[u8]) -> bool {
     let Some(head) = response.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let length = std::str::from_utf8(&response[..head]).ok().and_then(|head| {
@@ -158,7 +158,10 @@ fn is_whole(response: &[u8]) -> bool {
             name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
         })
     });
-    response.len() >= head + 4 + length.expect("a response with a length")
+    match length {
+        Some(length) => response.len() >= head + 4 + length,
+        None => response.ends_with(b"\r\n0\r\n\r\n"),
+    }
 }
 
 /// Lets the server finish what it does after an answer, and the kernel account for it.

@@ -14,6 +14,7 @@ mod load;
 mod messages;
 mod native;
 mod parts;
+mod peers;
 mod process;
 mod report;
 mod startup;

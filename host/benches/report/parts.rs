@@ -8,6 +8,7 @@ use std::{
 use crate::{
     load::{self, CONNECTIONS, Round},
     messages::Messages,
+    peers,
     process::{Server, bot, build_plugins, component, plugin},
     report::{Table, median, number},
 };
@@ -104,7 +105,7 @@ pub(crate) fn messages() -> String {
     build_plugins();
     let echo = plugin("echo", &component("echo"));
     let probe = plugin("probe", &component("probe"));
-    let all = vec![
+    let mut all = vec![
         Contestant::new("(a) bare floor: hyper, verify, parse, render", Server::native("floor"), Messages::echo()),
         Contestant::new(
             "(b) Mynah without WebAssembly: a rule's own reply, `reply = \"你好{rest}\"`",
@@ -127,6 +128,7 @@ pub(crate) fn messages() -> String {
             Messages::texts(|_, follower| format!("count {follower:05}"), "<Content>"),
         ),
     ];
+    all.extend(peers::frameworks());
     let outcomes = contest(&all);
     let mut table = Table::new(&["server", "CPU µs a message", "relative to (a)", "messages/s on one core", "scatter"]);
     for one in &outcomes {

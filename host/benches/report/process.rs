@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -98,6 +98,20 @@ impl Server {
         let mut server = Self::spawn(command, &log);
         server.address = server.listening(&log);
         server._folder = Some(folder);
+        server
+    }
+
+    /// Another program that listens at the port it is told.
+    pub(crate) fn peer(command: impl FnOnce(u16) -> Command, log: &Path) -> Self {
+        // Free a moment ago, which is the best there is for programs that do not say what they bound.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut server = Self::spawn(command(port), log);
+        server.address = SocketAddr::from(([127, 0, 0, 1], port));
+        let start = Instant::now();
+        while TcpStream::connect(server.address).is_err() {
+            server.must_live(start, log);
+            thread::sleep(Duration::from_millis(20));
+        }
         server
     }
 
