@@ -1,0 +1,8 @@
+//! Keeps the component's stack small: the host clears what a message touched of it, and the default is 1 MiB.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
+        println!("cargo::rustc-link-arg-cdylib=-zstack-size=65536");
+    }
+}
