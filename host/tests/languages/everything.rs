@@ -104,6 +104,30 @@ fn every_language_says_the_same_to_everything() {
     assert_eq!(json, r#"1|-|null|"你😀\u000a\""|-"#);
 }
 
+#[test]
+fn starlingmonkey_fetches_and_keeps_what_was_thrown() {
+    let _turn = turn();
+    if !has("npm") {
+        return;
+    }
+    let url = echo();
+    let project = Project::new();
+    let config = project.path("bots.toml");
+    fs::write(&config, format!("{LOOPBACK}{BOT}")).expect("written");
+    project.shell("mynah new --lang ts monkey --engine starlingmonkey --add");
+    let from = root().join("host/tests/languages/everything/fetch.ts");
+    fs::copy(from, project.path("plugins/monkey/src/plugin.ts")).expect("copied");
+    let text = fs::read_to_string(&config).expect("bots.toml");
+    fs::write(&config, format!("{text}config = {{ url = \"{url}\" }}\nallow = {{ http = [\"{url}\"] }}\n"))
+        .expect("written");
+    project.shell("mynah build");
+    let server = project.serve();
+    assert_eq!(server.answer("monkey"), "201 1 ping 乒");
+    server.wait_for_log("fetched from 127.0.0.1");
+    assert_eq!(server.answer("monkey fail"), "sorry");
+    server.wait_for_log("Error: on purpose");
+}
+
 /// A server that answers with what it was sent, on a port of its own; it ends with the tests' process.
 fn echo() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

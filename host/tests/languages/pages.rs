@@ -38,7 +38,11 @@ fn typescript() {
     let project = follow("typescript");
     let source = project.path("plugins/hello/src/plugin.ts");
     let text = fs::read_to_string(&source).expect("the source");
-    fs::write(&source, text.replace("store.add(`", "store.add(1, `")).expect("written");
+    // What an author writes first, and a mistake.
+    let text = text.replace("  const words", "  console.log(message.time ?? message.text);\n  const words");
+    fs::write(&source, text.replace("message.time ?? ", "")).expect("written");
+    project.shell("mynah build hello");
+    fs::write(&source, text).expect("written");
     let (built, said) = project.try_shell("mynah build hello");
     assert!(!built && said.contains("src/plugin.ts"), "a wrong type was built:\n{said}");
 }
@@ -46,9 +50,21 @@ fn typescript() {
 #[test]
 fn javascript() {
     let _turn = turn();
-    if has("npm") {
-        follow("javascript");
+    if !has("npm") {
+        return;
     }
+    let project = follow("javascript");
+    // The runtime that uses the async component model, whatever the types say: it needs an engine of its own.
+    let build = project.path("plugins/hello/build.mjs");
+    let text = fs::read_to_string(&build).expect("the build");
+    assert!(text.contains("sync: true"), "{text}");
+    fs::write(&build, text.replace("sync: true", "sync: false")).expect("written");
+    let source = project.path("plugins/hello/src/plugin.js");
+    fs::write(&source, "export default async (message) => 'later';").expect("written");
+    project.shell("mynah build");
+    let server = project.serve();
+    assert_eq!(server.answer("hello"), "我走神了，请再说一遍。");
+    server.wait_for_log("TypeError: on QuickJS a plugin cannot be async");
 }
 
 #[test]

@@ -14,7 +14,10 @@ fn every_file_of_the_sdks_is_in_a_new_plugin() {
     let missing: Vec<&str> = files
         .lines()
         .filter_map(|file| file.strip_prefix("plugin-sdk/"))
-        .filter(|file| *file != "README.md" && !listed.contains(file))
+        // The pages beside the SDKs are for whoever reads the repository.
+        .filter(|file| !(file.ends_with(".md") && !file.contains('/')) && !listed.contains(file))
+        // The transcript is filled in for each plugin.
+        .filter(|file| *file != "templates/plugin.chat.template")
         .collect();
     assert!(listed.len() > 40 && missing.is_empty(), "not in templates.rs: {missing:?}");
 }

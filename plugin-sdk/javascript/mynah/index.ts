@@ -353,7 +353,11 @@ export function run(handle: (message: Message) => Answer | Promise<Answer>, rece
   };
   try {
     const answer = handle(new Message(parts));
-    return answer instanceof Promise ? answer.then(done).catch(failed) : done(answer);
+    if (!(answer instanceof Promise)) return done(answer);
+    if (MYNAH_ENGINE === "quickjs") {
+      throw new TypeError("on QuickJS a plugin cannot be async, nor need be: the host's calls return when they are done");
+    }
+    return answer.then(done).catch(failed);
   } catch (error) {
     return failed(error);
   }

@@ -116,9 +116,15 @@ const TYPESCRIPT: &[Source] = sources! {
     "README.md" = "templates/typescript/README.md",
 };
 
-const QUICKJS: &[Source] = sources! { "build.mjs" = "templates/javascript/build.mjs" };
+const QUICKJS: &[Source] = sources! {
+    "build.mjs" = "templates/javascript/build.mjs",
+    "mynah/quickjs.d.ts" = "javascript/mynah/quickjs.d.ts",
+};
 
-const STARLINGMONKEY: &[Source] = sources! { "build.mjs" = "templates/javascript/build-starlingmonkey.mjs" };
+const STARLINGMONKEY: &[Source] = sources! {
+    "build.mjs" = "templates/javascript/build-starlingmonkey.mjs",
+    "mynah/starlingmonkey.d.ts" = "javascript/mynah/starlingmonkey.d.ts",
+};
 
 const JAVASCRIPT_QUICKJS: &[Source] = sources! { "package.json" = "templates/javascript/package.json" };
 
