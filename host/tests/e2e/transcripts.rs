@@ -48,7 +48,7 @@ fn the_repositorys_own_transcripts_pass() {
     let shown = stdout(&output);
     assert!(output.status.success(), "{shown}");
     for name in [
-        "bots",
+        "plugins/demo",
         "plugins/echo/echo",
         "plugins/greet/greet",
         "plugins/image-url/image-url",
