@@ -8,6 +8,7 @@ mod componentize;
 mod dev;
 mod doctor;
 mod explain;
+mod log;
 mod new;
 mod plugins;
 mod send;
@@ -22,16 +23,12 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
-use tracing::Level;
-use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use clap::{Parser, Subcommand};
 
+use self::log::LogFormat;
 use crate::{
     config::{Config, Files, Secrets, problems::Problems},
     generation::{self, Checked},
-    inbox::DIALOGUE,
     rehearsal::Notes,
     router::Router,
 };
@@ -51,12 +48,6 @@ struct Arguments {
     log_format: LogFormat,
     #[command(subcommand)]
     verb: Verb,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Subcommand)]
@@ -111,6 +102,7 @@ enum Refused {
 
 impl From<anyhow::Error> for Refused {
     fn from(error: anyhow::Error) -> Self {
+        log::flush();
         eprintln!("error: {error:#}");
         Self::Failed
     }
@@ -128,10 +120,10 @@ pub fn run() -> ExitCode {
     };
     let notes = Notes::default();
     match arguments.verb {
-        Verb::Chat(_) | Verb::Test(_) => start_notes(&notes),
+        Verb::Chat(_) | Verb::Test(_) => log::start_notes(&notes),
         // The doctor says by itself all that there is to say; who wants more asks for it.
         Verb::Doctor(_) if std::env::var_os("RUST_LOG").is_none() => {}
-        _ => start_log(arguments.log_format, matches!(arguments.verb, Verb::Dev)),
+        _ => log::start(arguments.log_format, matches!(arguments.verb, Verb::Dev)),
     }
     let path = arguments.config.as_path();
     let done = match arguments.verb {
@@ -150,45 +142,11 @@ pub fn run() -> ExitCode {
         Verb::Componentize(module) => componentize::componentize(&module),
         Verb::Tool(tool) => tool::tool(&tool),
     };
+    log::flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Refused::Failed) => ExitCode::FAILURE,
         Err(Refused::Config) => BAD_CONFIG.into(),
-    }
-}
-
-/// What RUST_LOG asks for.
-fn wanted_log() -> Option<EnvFilter> {
-    // A bare level is meant for mynah: the libraries' own lines would bury what an operator looks for.
-    match std::env::var("RUST_LOG") {
-        Ok(level) if level.parse::<tracing::Level>().is_ok() => {
-            Some(EnvFilter::new(format!("warn,mynah={level},plugin={level}")))
-        }
-        Ok(directives) if !directives.is_empty() => Some(EnvFilter::new(directives)),
-        _ => None,
-    }
-}
-
-/// Keeps what is logged for whoever asks what came of a message; shows it only where RUST_LOG asks for it.
-fn start_notes(notes: &Notes) {
-    let kept = Targets::new().with_target("mynah", Level::DEBUG).with_target("plugin", Level::TRACE);
-    let shown =
-        wanted_log().map(|filter| tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter));
-    // For all layers, not for the notes alone: after `tracing::enabled!`, a layer with a filter of its own may miss a line.
-    tracing_subscriber::registry().with(kept).with(notes.layer()).with(shown).init();
-}
-
-fn start_log(format: LogFormat, dialogue: bool) {
-    let usual = if dialogue {
-        EnvFilter::new(format!("warn,mynah=info,plugin=info,{DIALOGUE}=info"))
-    } else {
-        EnvFilter::new("warn,mynah=info,plugin=info")
-    };
-    let filter = wanted_log().unwrap_or(usual);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
 
@@ -221,6 +179,7 @@ fn load_config_quietly(path: &Path) -> Result<Checked, Refused> {
 }
 
 fn show(problems: &Problems) {
+    log::flush();
     eprintln!("{}\n", problems.render(std::io::stderr().is_terminal()));
 }
 

@@ -1,11 +1,12 @@
 //! Deliveries of one message share one run and one answer.
 //!
-//! WeChat gives a message up to three deliveries of five seconds each. The first begins the run, in a task of its own that no dropped
-//! connection cancels; the others join it, or get the answer that is remembered. A run that wrote something is committed together with
+//! WeChat gives a message up to three deliveries of five seconds each. The first runs it, in the task of its connection; where that is
+//! dropped, or has been given an interim answer, the run goes on in a task of its own. The others join it, or get the answer that is remembered. A run that wrote something is committed together with
 //! its answer before anybody is told. When WeChat's time is nearly up, an interim answer is given, the message is recorded as pending in
 //! the same commit, and what the run says in the end is kept until the follower asks for it, or sent by way of the [`outbox`].
 
 mod followers;
+mod lasting;
 mod memory;
 mod outbox;
 mod run;
@@ -13,6 +14,7 @@ mod scopes;
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,14 +22,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 pub use self::run::DIALOGUE;
 use self::{
     followers::Followers,
+    lasting::{Interim, Lasting},
     memory::{Memory, Seen},
     outbox::Outbox,
     run::{Delivery, Done},
@@ -59,8 +63,8 @@ const PENDING_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Answers from before this process, or from when the store failed, are looked for so long: by then WeChat has given up on their messages.
 const RECOLLECTION: Duration = Duration::from_secs(60);
 
-/// The body of a response, as it was first rendered: all deliveries of a message get the same one.
-pub type Body = Arc<str>;
+/// The body of a response, as it was first rendered: all deliveries of a message get the same one. UTF-8, always.
+pub type Body = Bytes;
 
 /// Where messages arrive.
 pub struct Inbox {
@@ -113,6 +117,9 @@ impl Inbox {
     /// Waits for room for a message of so many bytes, but no longer than WeChat waits for an answer.
     pub async fn room(&self, bytes: usize) -> Option<Room> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1);
+        if let Ok(room) = self.room.clone().try_acquire_many_owned(kib) {
+            return Some(Room(room));
+        }
         let room = self.room.clone().acquire_many_owned(kib);
         tokio::time::timeout(ONE_DELIVERY, room).await.ok()?.ok().map(Room)
     }
@@ -125,19 +132,11 @@ impl Inbox {
     /// Takes in one delivery of a message and returns the body that answers it.
     pub async fn deliver(self: &Arc<Self>, bot: &Arc<Bot>, message: Message, format: Format, room: Room) -> Body {
         let key = key(&bot.name, &message);
-        let mut answer = match self.memory.seen(key) {
-            Seen::Answered(body) => return body,
-            Seen::Running(answer) => answer,
-            Seen::First(publish) => {
-                let answer = publish.subscribe();
-                self.begin(bot.clone(), message, format, key, room, publish);
-                answer
-            }
-        };
-        match answer.wait_for(Option::is_some).await {
-            Ok(body) => body.clone().unwrap_or_else(silence),
-            // The run's task ended without an answer, which only a panic does; the panic hook has logged it.
-            Err(_) => silence(),
+        match self.memory.seen(key) {
+            Seen::Answered(body) => body,
+            Seen::First => self.begin(bot.clone(), message, format, key, room).await,
+            // The run ended without an answer, which only a panic does; the panic hook has logged it.
+            Seen::Running(answer) => answer.await.unwrap_or_else(|_| silence()),
         }
     }
 
@@ -188,6 +187,7 @@ impl Inbox {
         }
     }
 
+    /// Runs a message; its answer is there as soon as this has one for WeChat, though the run may go on.
     fn begin(
         self: &Arc<Self>,
         bot: Arc<Bot>,
@@ -195,55 +195,58 @@ impl Inbox {
         format: Format,
         key: MessageKey,
         room: Room,
-        publish: watch::Sender<Option<Body>>,
-    ) {
+    ) -> Lasting<impl Future<Output = Body> + Send + 'static> {
         let span = span(&bot, &message);
         let delivery = Delivery::new(bot, message, format, key);
-        let inbox = self.clone();
-        tokio::spawn(
-            async move {
-                let _room = room;
-                let running = Running::one_more(&inbox.runs);
-                if running.before >= RUNS {
-                    tracing::error!("too many messages are under way; this one is not answered");
-                    let apology = delivery.bot.apology(&delivery.message);
-                    inbox.publish(&delivery, &publish, delivery.render(&inbox.world, &apology));
-                } else {
-                    inbox.conduct(&delivery, &publish).await;
-                }
+        let (inbox, interim) = (self.clone(), Interim::default());
+        let unanswered = Unanswered { inbox: Some(self.clone()), key };
+        let given = interim.clone();
+        let run = async move {
+            let _room = room;
+            let running = Running::one_more(&inbox.runs);
+            if running.before >= RUNS {
+                tracing::error!("too many messages are under way; this one is not answered");
+                let apology = delivery.bot.apology(&delivery.message);
+                let body = delivery.render(&inbox.world, &apology);
+                return unanswered.answered(body);
             }
-            .instrument(span),
-        );
+            inbox.conduct(&delivery, unanswered, &given).await
+        };
+        Lasting::new(run.instrument(span), interim, silence)
     }
 
-    /// Runs a message to its end, and publishes an answer in WeChat's time whatever happens.
-    async fn conduct(self: &Arc<Self>, delivery: &Delivery, publish: &watch::Sender<Option<Body>>) {
+    /// Runs a message to its end, and has an answer in WeChat's time whatever happens.
+    async fn conduct(self: &Arc<Self>, delivery: &Delivery, unanswered: Unanswered, given: &Interim) -> Body {
         if self.in_doubt()
             && let Ok(Some(answer)) = self.store.answer(&delivery.key).await
         {
             tracing::info!("answered from the record");
-            return self.publish(delivery, publish, String::from_utf8_lossy(&answer).into());
+            return unanswered.answered(answer.into());
         }
-        let run = self.run(delivery);
-        tokio::pin!(run);
-        let mut patience = self.patience(&delivery.message);
+        let mut run = pin!(self.run(delivery));
+        let mut patience = Duration::ZERO;
         loop {
+            // Most runs are over before anybody has to look at the clock.
+            let waited = async {
+                if patience.is_zero() {
+                    patience = self.patience(&delivery.message);
+                }
+                self.world.clock.sleep(patience).await;
+            };
             tokio::select! {
+                biased;
                 done = &mut run => return match done {
-                    Done::Answered(body) => self.publish(delivery, publish, body),
-                    // The retry is to try again, rather than to hear the same.
-                    Done::Failed(body) => {
-                        self.memory.forget(delivery.key);
-                        publish.send_replace(Some(body));
-                    }
-                    Done::Kept => self.publish(delivery, publish, silence()),
+                    Done::Answered(body) => unanswered.answered(body),
+                    Done::Failed(body) => unanswered.failed(body),
+                    Done::Kept => unanswered.answered(silence()),
                 },
-                () = self.world.clock.sleep(patience) => {
-                    if let Some(interim) = self.give_interim_answer(delivery).await {
+                () = waited => {
+                    if let Some(body) = self.give_interim_answer(delivery).await {
                         let _late = self.followers.late(&delivery.bot.name, &delivery.message.sender);
-                        self.publish(delivery, publish, interim);
+                        given.give(unanswered.answered(body));
                         run.await;
-                        return;
+                        // Nobody hears it any more.
+                        return silence();
                     }
                     // The answer is being committed; only if that fails, because it was overtaken, is an interim one due.
                     patience = COMMIT_GRACE;
@@ -265,10 +268,37 @@ impl Inbox {
         let age = self.world.clock.now().saturating_sub(Duration::from_secs(message.created.into()));
         if age <= PATIENCE { (PATIENCE - age).max(ONE_DELIVERY) } else { PATIENCE }
     }
+}
 
-    fn publish(&self, delivery: &Delivery, publish: &watch::Sender<Option<Body>>, body: Body) {
-        self.memory.answered(delivery.key, body.clone());
-        publish.send_replace(Some(body));
+/// A message under way that has no answer yet. One that ends without any, because of a panic, is forgotten.
+struct Unanswered {
+    /// Taken when it is answered.
+    inbox: Option<Arc<Inbox>>,
+    key: MessageKey,
+}
+
+impl Unanswered {
+    fn answered(mut self, body: Body) -> Body {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.memory.answered(self.key, &body);
+        }
+        body
+    }
+
+    /// The retry is to try again, rather than to hear the same.
+    fn failed(mut self, body: Body) -> Body {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.memory.failed(self.key, &body);
+        }
+        body
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.memory.forget(self.key);
+        }
     }
 }
 
@@ -331,7 +361,7 @@ fn key(bot: &str, message: &Message) -> MessageKey {
 }
 
 fn silence() -> Body {
-    crate::wechat::reply::SUCCESS.into()
+    Body::from_static(crate::wechat::reply::SUCCESS.as_bytes())
 }
 
 fn span(bot: &Bot, message: &Message) -> tracing::Span {

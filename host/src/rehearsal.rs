@@ -93,7 +93,8 @@ impl Rehearsal {
         let body = self.inbox.deliver(bot, message, Format::Xml, room).instrument(span).await;
         let took = start.elapsed();
         self.notes.told(number);
-        let reply = Reply::read(&body).map_err(|error| error.to_string())?;
+        let body = std::str::from_utf8(&body).map_err(|error| error.to_string())?;
+        let reply = Reply::read(body).map_err(|error| error.to_string())?;
         Ok(Told { number, reply, took })
     }
 }

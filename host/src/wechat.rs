@@ -29,7 +29,7 @@ mod writer;
 
 pub use callback::Act;
 pub use cipher::{AesKey, Cipher, DecryptError, Decrypted, KeyError, WhichKey};
-pub use document::{Document, Field, Format, ParseError};
+pub use document::{Document, Field, Format, Leaf, ParseError};
 pub use envelope::render_envelope;
 pub use message::{Message, MessageError};
 pub use reply::{Article, CheckedReply, Header, Music, Raw, Reply, ReplyError, Video, Warning};

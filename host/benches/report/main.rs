@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` measures everything and prints the report; `cargo bench -- --write` also puts it into `BENCHMARKS.md`. Names of
 //! parts after `--` measure only those: `cargo bench -- messages rules`. `cargo bench -- profile` keeps an echoing server busy for half a
-//! minute and says what to point `perf` at.
+//! minute and says what to point `perf` at; `cargo bench -- against BINARY…` measures other builds of `mynah` beside this one.
 //!
 //! Each server is a process of its own, held to one core; the load comes from this process, held to another. What counts is the CPU time
 //! that the server's process took, so the client's is not in it, and neither is what else the machine does. All servers of a part are
@@ -27,6 +27,9 @@ type Part = (&'static str, fn() -> String);
 /// Not part of the report: load for a profiler to look at.
 const PROFILE: &str = "profile";
 
+/// Not part of the report either: other builds beside this one.
+const AGAINST: &str = "against";
+
 const PARTS: [Part; 8] = [
     ("messages", parts::messages),
     ("latency", parts::latency),
@@ -48,6 +51,12 @@ fn main() -> ExitCode {
     }
     if arguments == [PROFILE] {
         parts::profile();
+        return ExitCode::SUCCESS;
+    }
+    if let [first, builds @ ..] = &arguments[..]
+        && first == AGAINST
+    {
+        println!("{}", parts::builds(builds));
         return ExitCode::SUCCESS;
     }
     let write = arguments.iter().position(|argument| argument == "--write").map(|at| arguments.remove(at)).is_some();

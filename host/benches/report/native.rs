@@ -67,7 +67,8 @@ async fn answer(request: Request<Incoming>, world: &World) -> Response<Full<Byte
         return refused(StatusCode::FORBIDDEN);
     }
     let Ok(body) = body.collect().await else { return refused(StatusCode::BAD_REQUEST) };
-    let Ok(document) = Document::parse(&body.to_bytes()) else { return refused(StatusCode::BAD_REQUEST) };
+    let body = body.to_bytes();
+    let Ok(document) = Document::parse(&body) else { return refused(StatusCode::BAD_REQUEST) };
     let format = document.format;
     let Ok(message) = Message::try_from(document) else { return refused(StatusCode::BAD_REQUEST) };
     let reply = Reply::Text(message.text.clone().unwrap_or_default());

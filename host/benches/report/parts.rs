@@ -157,6 +157,27 @@ fn text_line(ratio: &mut impl FnMut(&str, &str, &str)) {
     ratio("(c)/(d), plaintext against safe mode", "(c)", "(d)");
 }
 
+/// Other builds of Mynah beside this one, to see what a change is worth.
+pub(crate) fn builds(others: &[String]) -> String {
+    build_plugins();
+    let echo = format!("{}{}{}", bot(false), all_to("echo"), plugin("echo", &component("echo")));
+    let fixed = format!("{}[[bots.b.rules]]\nprefix = \"你好\"\nreply = \"你好{{rest}}\"\n", bot(false));
+    let mut all = vec![Contestant::new("bare floor", Server::native("floor"), Messages::echo())];
+    for build in std::iter::once(env!("CARGO_BIN_EXE_mynah")).chain(others.iter().map(String::as_str)) {
+        for (what, config) in [("a rule's own reply", &fixed), ("echo plugin", &echo)] {
+            all.push(Contestant::new(&format!("{build}: {what}"), Server::build(build, config), Messages::echo()));
+        }
+    }
+    let mut table =
+        Table::new(&["server", "CPU µs a message", "relative to the floor", "messages/s on one core", "scatter"]);
+    for one in contest(&all) {
+        let scatter = format!("{:.0} %", one.scatter * 100.0);
+        let (cpu, rate) = (number(one.cpu_us), format!("{:.0}", one.per_second));
+        table.row(&[&one.name, &cpu, &format!("{:.3}", one.ratio), &rate, &scatter]);
+    }
+    table.to_string()
+}
+
 /// How long an answer takes at half of what the server can do.
 pub(crate) fn latency() -> String {
     build_plugins();

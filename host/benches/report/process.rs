@@ -70,15 +70,24 @@ pub(crate) fn plugin(name: &str, file: &Path) -> String {
 impl Server {
     /// Mynah with this `bots.toml`. Its log goes where a service manager's would, into a file.
     pub(crate) fn mynah(config: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("bots.toml"), config).expect("written");
-        Self::mynah_in(folder)
+        Self::build(env!("CARGO_BIN_EXE_mynah"), config)
     }
 
     /// Mynah with the `bots.toml` of a folder.
     pub(crate) fn mynah_in(folder: tempfile::TempDir) -> Self {
+        Self::program(env!("CARGO_BIN_EXE_mynah"), folder)
+    }
+
+    /// Another build of Mynah.
+    pub(crate) fn build(program: &str, config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("bots.toml"), config).expect("written");
+        Self::program(program, folder)
+    }
+
+    fn program(program: &str, folder: tempfile::TempDir) -> Self {
         let config = folder.path().join("bots.toml");
-        let mut command = on_server_core(env!("CARGO_BIN_EXE_mynah"));
+        let mut command = on_server_core(program);
         command.arg("serve").arg("--config").arg(&config);
         // Beside a file that the server watches, each line would wake the one who watches.
         fs::create_dir(folder.path().join("log")).expect("made");

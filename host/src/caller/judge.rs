@@ -141,11 +141,10 @@ fn read_reply(
         (Some(encrypt), _) => opened(&document, encrypt, account)?,
     };
     let said = Reply::read(&opened).map_err(|error| Fault::new(format!("the reply cannot be read: {error}"), between));
-    let inner = Document::parse(opened.as_bytes());
-    verdict.opened = Some(opened);
+    let opened = verdict.opened.insert(opened);
     let said = said?;
     verdict.reply = Some(said.clone());
-    if let Ok(inner) = inner {
+    if let Ok(inner) = Document::parse(opened.as_bytes()) {
         check_names(&inner, sent)?;
     }
     if let Reply::Raw(raw) = &said {
@@ -170,7 +169,7 @@ fn read_reply(
 }
 
 /// Checks an encrypted reply's signature and decrypts it.
-fn opened(document: &Document, encrypt: &str, account: &Account) -> Result<String, Fault> {
+fn opened(document: &Document<'_>, encrypt: &str, account: &Account) -> Result<String, Fault> {
     let leaf = |name: &str| {
         document.leaf(name).map(str::trim).filter(|value| !value.is_empty()).ok_or_else(|| {
             Fault::new(format!("the encrypted reply has no `{name}`"), "the four parts of the envelope are all needed")
@@ -188,7 +187,7 @@ fn opened(document: &Document, encrypt: &str, account: &Account) -> Result<Strin
     String::from_utf8(opened.message).map_err(|_| Fault::new("the encrypted reply is not UTF-8", "it must be"))
 }
 
-fn check_names(reply: &Document, sent: &Outgoing) -> Result<(), Fault> {
+fn check_names(reply: &Document<'_>, sent: &Outgoing) -> Result<(), Fault> {
     let message = &sent.message;
     for (name, wanted, other) in
         [("ToUserName", &message.sender, &message.account), ("FromUserName", &message.account, &message.sender)]

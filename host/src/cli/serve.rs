@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, path::Path, pin::Pin, sync::Arc};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{Refused, load_config, routed, tokio_runtime};
+use super::{Refused, load_config, log, routed, tokio_runtime};
 use crate::{
     admin::{self, Admin},
     clock::World,
@@ -134,6 +134,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
                     _ = interrupt.recv() => {}
                 }
                 tracing::warn!("stopped at once");
+                log::flush();
                 std::process::exit(1);
             });
         })

@@ -41,6 +41,9 @@ pub const DIALOGUE: &str = "dialogue";
 /// Characters of a message and of a reply that are shown there.
 const SHOWN: usize = 60;
 
+/// Bytes that are set aside for a response's body: most texts' fit in.
+const BODY: usize = 512;
+
 /// A message on its way through its run.
 pub(super) struct Delivery {
     pub(super) bot: Arc<Bot>,
@@ -98,7 +101,7 @@ impl Delivery {
     pub(super) fn render(&self, world: &World, reply: &CheckedReply) -> Body {
         let header =
             Header { to: &self.message.sender, from: &self.message.account, created: world.clock.now().as_secs() };
-        let mut body = String::new();
+        let mut body = String::with_capacity(BODY);
         reply.render(&header, self.format, &mut body);
         body.into()
     }
@@ -216,10 +219,10 @@ impl Inbox {
         let pending =
             Pending { bot: delivery.bot.name.to_string(), message: delivery.message.clone(), since: now.as_secs() };
         let mut commit = Commit::new(delivery.key, now);
-        commit.answer = Some(body.as_bytes().to_vec());
+        commit.answer = Some(body.to_vec());
         commit.pending = Some(PendingStep::Begin(postcard::to_stdvec(&pending).unwrap_or_default()));
         match self.store.commit(commit).await {
-            Ok(Outcome::Answered(earlier)) => return Some(String::from_utf8_lossy(&earlier).into()),
+            Ok(Outcome::Answered(earlier)) => return Some(earlier.into()),
             Ok(_) => {
                 delivery.recorded.store(true, Ordering::Release);
                 tracing::info!("the answer is late; an interim one was given");
@@ -243,7 +246,10 @@ impl Inbox {
             Err(error) => return Attempt::Done(self.failed(delivery, &error)),
         };
         // Of a late run, the follower waits for itself; that is no reason to say so to the follower.
-        work.set_awaiting(self.followers.awaits(&bot.name, &message.sender, usize::from(was_late)));
+        work.set_awaiting(match &*delivery.phase() {
+            Phase::Running(Some(turn)) => turn.awaits(0),
+            _ => self.followers.awaits(&bot.name, &message.sender, usize::from(was_late)),
+        });
         work.set_queue(if was_late { limits::PLUGIN_QUEUE_LATE } else { limits::PLUGIN_QUEUE });
         let work: SharedWork = Arc::new(tokio::sync::Mutex::new(work));
         let answered = bot.answer(message, &self.world, &work).await;
@@ -284,14 +290,14 @@ impl Inbox {
         work.keep_pages(answered.pages);
         let body = delivery.render(&self.world, &answered.reply);
         // A run that wrote nothing costs no write to the disk; its answer is remembered in memory alone.
-        let answer = work.writes().then(|| body.as_bytes().to_vec());
+        let answer = work.writes().then(|| body.to_vec());
         if answer.is_none() && !work.reads_several() {
             return Attempt::Done(Done::Answered(body));
         }
         let overtaken = overtaken(&work);
         Attempt::Done(match self.store.commit(work.commit(delivery.key, answer)).await {
             Ok(Outcome::Committed) => Done::Answered(body),
-            Ok(Outcome::Answered(earlier)) => Done::Answered(String::from_utf8_lossy(&earlier).into()),
+            Ok(Outcome::Answered(earlier)) => Done::Answered(earlier.into()),
             Ok(Outcome::Conflict) => return overtaken,
             Ok(Outcome::Quota(scope)) => {
                 no_room(&scope);

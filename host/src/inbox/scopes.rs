@@ -41,6 +41,11 @@ impl Scopes {
     }
 
     fn locks<'a>(&self, scopes: impl Iterator<Item = &'a Scope>) -> Vec<Arc<RwLock<()>>> {
+        let mut scopes = scopes.peekable();
+        // Most messages read and write nothing, and so share nothing.
+        if scopes.peek().is_none() {
+            return Vec::new();
+        }
         // Nothing that holds the lock can panic half way through a change.
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         scopes.map(|scope| locks.entry(scope.clone()).or_default().clone()).collect()

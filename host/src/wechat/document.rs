@@ -5,6 +5,8 @@ mod names;
 mod tree;
 mod xml;
 
+use std::borrow::Cow;
+
 use super::chars;
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +29,24 @@ pub struct Field {
     pub value: String,
 }
 
+/// One leaf of a document that was just read: what did not have to be changed is still the body's own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf<'a> {
+    /// As that of a [`Field`].
+    pub name: Cow<'static, str>,
+    /// The text, empty or not.
+    pub value: Cow<'a, str>,
+}
+
 /// A parsed body.
 ///
 /// The two formats give the same names. What XML cannot tell is decided by rule: an element carries an index if it is called `item`
 /// or `List`, or if a sibling has the same name. In JSON, the elements of an array carry one as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct Document<'a> {
     /// What the body was written in.
     pub format: Format,
-    leaves: Vec<Field>,
+    leaves: Vec<Leaf<'a>>,
 }
 
 /// Why a body cannot be read. What it repeats of the body is short and escaped.
@@ -121,9 +132,15 @@ pub const MAX_LEAVES: usize = 1024;
 /// The longest dotted name in bytes. The longest documented one has about sixty.
 pub const MAX_NAME: usize = 256;
 
-impl Document {
+impl From<Leaf<'_>> for Field {
+    fn from(leaf: Leaf<'_>) -> Self {
+        Self { name: leaf.name.into_owned(), value: leaf.value.into_owned() }
+    }
+}
+
+impl<'a> Document<'a> {
     /// Reads a body in either format.
-    pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         if body.len() > MAX_BODY {
             return Err(ParseError::TooLarge(body.len()));
         }
@@ -140,16 +157,16 @@ impl Document {
 
     /// The leaf of exactly this name.
     pub fn leaf(&self, name: &str) -> Option<&str> {
-        self.leaves.iter().find(|leaf| leaf.name == name).map(|leaf| leaf.value.as_str())
+        self.leaves.iter().find(|leaf| leaf.name == name).map(|leaf| &*leaf.value)
     }
 
     /// All leaves in document order.
-    pub fn leaves(&self) -> &[Field] {
+    pub fn leaves(&self) -> &[Leaf<'a>] {
         &self.leaves
     }
 
     /// Gives up the leaves.
-    pub fn into_leaves(self) -> Vec<Field> {
+    pub fn into_leaves(self) -> Vec<Leaf<'a>> {
         self.leaves
     }
 }

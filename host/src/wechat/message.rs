@@ -1,5 +1,7 @@
 //! What one follower sent.
 
+use std::borrow::Cow;
+
 use super::chars;
 use super::document::{Document, Field};
 use serde::{Deserialize, Serialize};
@@ -83,10 +85,10 @@ impl Message {
     }
 }
 
-impl TryFrom<Document> for Message {
+impl TryFrom<Document<'_>> for Message {
     type Error = MessageError;
 
-    fn try_from(document: Document) -> Result<Self, MessageError> {
+    fn try_from(document: Document<'_>) -> Result<Self, MessageError> {
         let mut account = None;
         let mut sender = None;
         let mut created = None;
@@ -95,7 +97,7 @@ impl TryFrom<Document> for Message {
         let mut text = None;
         let mut fields = Vec::new();
         for field in document.into_leaves() {
-            let place = match field.name.as_str() {
+            let place = match &*field.name {
                 "ToUserName" => &mut account,
                 "FromUserName" => &mut sender,
                 "CreateTime" => &mut created,
@@ -103,25 +105,25 @@ impl TryFrom<Document> for Message {
                 "MsgId" | "MsgID" => &mut id,
                 "Content" => &mut text,
                 _ => {
-                    fields.push(field);
+                    fields.push(field.into());
                     continue;
                 }
             };
             *place = Some(field.value);
         }
 
-        let account = required("ToUserName", account)?;
-        let sender = required("FromUserName", sender)?;
+        let account = required("ToUserName", account)?.into_owned();
+        let sender = required("FromUserName", sender)?.into_owned();
         let created = required("CreateTime", created)?;
-        let mut kind = required("MsgType", kind)?;
+        let mut kind = required("MsgType", kind)?.into_owned();
         kind.make_ascii_lowercase();
         let mut message = Self {
             account,
             sender,
-            id: optional("MsgId", id)?.unwrap_or_default(),
+            id: optional("MsgId", id)?.unwrap_or_default().into_owned(),
             created: seconds(&created).ok_or_else(|| MessageError::CreateTime(chars::excerpt(&created)))?,
             kind,
-            text,
+            text: text.map(Cow::into_owned),
             fields,
         };
         if message.text.is_none() && message.kind == "voice" {
@@ -132,12 +134,12 @@ impl TryFrom<Document> for Message {
     }
 }
 
-fn required(name: &'static str, value: Option<String>) -> Result<String, MessageError> {
+fn required<'a>(name: &'static str, value: Option<Cow<'a, str>>) -> Result<Cow<'a, str>, MessageError> {
     optional(name, value)?.ok_or(MessageError::Missing(name))
 }
 
 /// An empty header is none.
-fn optional(name: &'static str, value: Option<String>) -> Result<Option<String>, MessageError> {
+fn optional<'a>(name: &'static str, value: Option<Cow<'a, str>>) -> Result<Option<Cow<'a, str>>, MessageError> {
     let value = value.map(trimmed).filter(|value| !value.is_empty());
     match value {
         Some(value) if value.len() > MAX_HEADER => Err(MessageError::TooLong(name)),
@@ -146,10 +148,10 @@ fn optional(name: &'static str, value: Option<String>) -> Result<Option<String>,
 }
 
 /// WeChat's own samples have white space around header values, within the CDATA too.
-fn trimmed(value: String) -> String {
-    match value.trim() {
-        trimmed if trimmed.len() == value.len() => value,
-        trimmed => trimmed.to_owned(),
+fn trimmed(value: Cow<'_, str>) -> Cow<'_, str> {
+    match value {
+        Cow::Borrowed(value) => Cow::Borrowed(value.trim()),
+        Cow::Owned(value) => Cow::Owned(value.trim().to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::ParseError;
 use super::tree::{NodeId, Tree};
 
-pub(super) fn read(text: &str) -> Result<Tree, ParseError> {
+pub(super) fn read(text: &str) -> Result<Tree<'static>, ParseError> {
     let mut target = Target { tree: Tree::new("xml")?, refused: None };
     let mut json = serde_json::Deserializer::from_str(text);
     let outcome = Seed { target: &mut target, place: Place::Root }.deserialize(&mut json).and_then(|()| json.end());
@@ -22,7 +22,7 @@ pub(super) fn read(text: &str) -> Result<Tree, ParseError> {
 }
 
 struct Target {
-    tree: Tree,
+    tree: Tree<'static>,
     /// Why the tree took no more; serde's own error could only carry the text.
     refused: Option<ParseError>,
 }
@@ -84,7 +84,7 @@ impl Seed<'_, '_> {
 
     fn leaf<E: serde::de::Error>(mut self, text: String) -> Result<(), E> {
         let node = self.open()?;
-        let set = self.target.tree.set_text(node, text);
+        let set = self.target.tree.set_text(node, text.into());
         self.target.note(set)
     }
 }
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             map.next_value_seed(Seed { target: self.target, place })?;
         }
         if empty && node != NodeId::ROOT {
-            let set = self.target.tree.set_text(node, String::new());
+            let set = self.target.tree.set_text(node, "".into());
             self.target.note(set)?;
         }
         Ok(())
@@ -122,7 +122,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         }
         match place {
             Place::Nameless { parent } if empty => {
-                let set = self.target.tree.set_text(parent, String::new());
+                let set = self.target.tree.set_text(parent, "".into());
                 self.target.note(set)
             }
             _ if empty => self.leaf(String::new()),
@@ -163,7 +163,7 @@ mod tests {
 
     fn leaves(body: &str) -> Vec<(String, String)> {
         let document = Document::parse(body.as_bytes()).unwrap();
-        document.into_leaves().into_iter().map(|leaf| (leaf.name, leaf.value)).collect()
+        document.into_leaves().into_iter().map(|leaf| (leaf.name.into(), leaf.value.into())).collect()
     }
 
     fn error(body: &str) -> String {

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Field, MAX_DEPTH, MAX_LEAVES, MAX_NAME, ParseError, names};
+use super::{Leaf, MAX_DEPTH, MAX_LEAVES, MAX_NAME, ParseError, names};
 use crate::wechat::chars;
 
 /// Elements in the order in which they began.
-pub(super) struct Tree {
-    nodes: Vec<Node>,
+pub(super) struct Tree<'a> {
+    nodes: Vec<Node<'a>>,
     leaves: usize,
     /// Which of [`UNIQUE`] have been there, a bit each.
     seen: u16,
@@ -21,7 +21,7 @@ impl NodeId {
     pub(super) const ROOT: Self = Self(0);
 }
 
-struct Node {
+struct Node<'a> {
     parent: NodeId,
     /// Levels below the root.
     depth: usize,
@@ -29,7 +29,7 @@ struct Node {
     /// An element of a JSON array, and so of a list, even if it is the only one.
     listed: bool,
     /// What makes it a leaf. An element with children has a text if something other than white space stands beside them.
-    text: Option<String>,
+    text: Option<Cow<'a, str>>,
 }
 
 /// The top-level names that decide who speaks to whom, about what, and whether it was said before. None has a second meaning further
@@ -37,7 +37,10 @@ struct Node {
 const UNIQUE: [&str; 9] =
     ["ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId", "Event", "EventKey", "Content", "Encrypt"];
 
-impl Tree {
+/// Elements that are few enough to be compared each with each.
+const FEW: usize = 16;
+
+impl<'a> Tree<'a> {
     /// A tree whose root has this name; only its own text can show it.
     pub(super) fn new(root: &str) -> Result<Self, ParseError> {
         let mut tree = Self { nodes: Vec::with_capacity(16), leaves: 0, seen: 0 };
@@ -68,7 +71,7 @@ impl Tree {
     }
 
     /// Makes an element a leaf.
-    pub(super) fn set_text(&mut self, node: NodeId, text: String) -> Result<(), ParseError> {
+    pub(super) fn set_text(&mut self, node: NodeId, text: Cow<'a, str>) -> Result<(), ParseError> {
         // Every childless element becomes a leaf as it ends, so this bounds the whole tree.
         self.leaves += 1;
         if self.leaves > MAX_LEAVES {
@@ -78,16 +81,38 @@ impl Tree {
         Ok(())
     }
 
+    /// An element's name.
+    pub(super) fn name(&self, node: NodeId) -> &str {
+        &self.nodes[node.0].name
+    }
+
     /// The leaves under their full names.
-    pub(super) fn flatten(mut self) -> Result<Vec<Field>, ParseError> {
+    pub(super) fn flatten(mut self) -> Result<Vec<Leaf<'a>>, ParseError> {
+        if self.is_flat() {
+            let leaf = |node: Node<'a>| Some(Leaf { name: node.name, value: node.text? });
+            return Ok(self.nodes.into_iter().filter_map(leaf).collect());
+        }
         let indices = self.indices();
-        let mut fields = Vec::with_capacity(self.leaves);
+        let mut leaves = Vec::with_capacity(self.leaves);
         for at in 0..self.nodes.len() {
             if let Some(value) = self.nodes[at].text.take() {
-                fields.push(Field { name: self.full_name(at, &indices)?, value });
+                leaves.push(Leaf { name: self.full_name(at, &indices)?.into(), value });
             }
         }
-        Ok(fields)
+        Ok(leaves)
+    }
+
+    /// Whether every name is its element's full name, as in almost all messages.
+    fn is_flat(&self) -> bool {
+        let nodes = self.nodes.get(1..).unwrap_or_default();
+        nodes.len() <= FEW
+            && nodes.iter().enumerate().all(|(at, node)| {
+                let name = &node.name;
+                node.parent == NodeId::ROOT
+                    && !node.listed
+                    && !names::is_list(name)
+                    && nodes[..at].iter().all(|before| before.name != *name)
+            })
     }
 
     fn push(&mut self, parent: NodeId, depth: usize, name: &str, listed: bool) -> Result<NodeId, ParseError> {
@@ -165,13 +190,13 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn leaf(tree: &mut Tree, parent: NodeId, name: &str) {
+    fn leaf(tree: &mut Tree<'_>, parent: NodeId, name: &str) {
         let node = tree.open(parent, name, false).unwrap();
-        tree.set_text(node, String::new()).unwrap();
+        tree.set_text(node, "".into()).unwrap();
     }
 
-    fn names(tree: Tree) -> Vec<String> {
-        tree.flatten().unwrap().into_iter().map(|field| field.name).collect()
+    fn names(tree: Tree<'_>) -> Vec<String> {
+        tree.flatten().unwrap().into_iter().map(|leaf| leaf.name.into_owned()).collect()
     }
 
     #[test]
@@ -192,7 +217,7 @@ mod tests {
             leaf(&mut tree, NodeId::ROOT, name);
         }
         let only = tree.open(NodeId::ROOT, "A", true).unwrap();
-        tree.set_text(only, String::new()).unwrap();
+        tree.set_text(only, "".into()).unwrap();
         assert_eq!(names(tree), ["item.0", "List.0", "listed", "A.0"]);
     }
 

@@ -1,6 +1,8 @@
 //! XML as WeChat sends it, which its own samples do not always write correctly: white space turns up inside of tags and around
 //! values, and control characters within text. Everything that could make a reader fetch, expand or grow is refused instead.
 
+use std::{borrow::Cow, mem};
+
 use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::Event;
@@ -9,14 +11,14 @@ use super::ParseError;
 use super::tree::{NodeId, Tree};
 use crate::wechat::chars;
 
-pub(super) fn read(text: &str) -> Result<Tree, ParseError> {
+pub(super) fn read(text: &str) -> Result<Tree<'_>, ParseError> {
     let mut reader = Reader::from_str(text);
     // Names are matched below, where white space before them has been dropped.
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
 
     let mut tree = None;
-    let mut open: Vec<Element> = Vec::new();
+    let mut open: Vec<Element<'_>> = Vec::with_capacity(4);
     loop {
         match reader.read_event().map_err(|error| malformed(&error, reader.error_position()))? {
             Event::Start(tag) => {
@@ -30,27 +32,25 @@ pub(super) fn read(text: &str) -> Result<Tree, ParseError> {
             Event::End(tag) => {
                 let name = tag.trim_matches(chars::is_white);
                 let element = open.pop().ok_or_else(|| outside(&format!("</{name}>")))?;
-                if element.name != name {
-                    return Err(ParseError::Mismatched {
-                        open: chars::excerpt(&element.name),
-                        close: chars::excerpt(name),
-                    });
+                let open = element.name(tree.as_ref());
+                if open != name {
+                    return Err(ParseError::Mismatched { open: chars::excerpt(open), close: chars::excerpt(name) });
                 }
                 end(&mut tree, element)?;
             }
             Event::Text(text) => match open.last_mut() {
-                Some(element) => element.value.plain(&text),
+                Some(element) => element.value.plain(text.into_inner()),
                 None if text.trim_matches(chars::is_white).is_empty() => {}
                 None => return Err(outside(text.trim_matches(chars::is_white))),
             },
             Event::GeneralRef(reference) => {
                 let c = resolve(&reference)?;
                 let element = open.last_mut().ok_or_else(|| outside(&format!("&{};", &*reference)))?;
-                element.value.plain(c.encode_utf8(&mut [0; 4]));
+                element.value.plain(c.to_string().into());
             }
             Event::CData(text) => {
                 let element = open.last_mut().ok_or_else(|| outside("<![CDATA["))?;
-                element.value.cdata(&text);
+                element.value.cdata(text.into_inner());
             }
             Event::DocType(_) => return Err(ParseError::DocType),
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
@@ -58,59 +58,88 @@ pub(super) fn read(text: &str) -> Result<Tree, ParseError> {
         }
     }
     match open.pop() {
-        Some(element) => Err(ParseError::Unclosed(chars::excerpt(&element.name))),
+        Some(element) => Err(ParseError::Unclosed(chars::excerpt(element.name(tree.as_ref())))),
         None => tree.ok_or(ParseError::NoRoot),
     }
 }
 
 /// An element that has begun.
-struct Element {
+struct Element<'a> {
     node: NodeId,
-    /// As received, since the end tag repeats it so.
-    name: String,
-    value: Value,
+    /// As received, since the end tag repeats it so, where that is not the name in the tree.
+    received: Option<String>,
+    value: Value<'a>,
     has_children: bool,
 }
 
-/// The text of an element as it comes in.
+impl Element<'_> {
+    fn name<'n>(&'n self, tree: Option<&'n Tree<'_>>) -> &'n str {
+        match (&self.received, tree) {
+            (Some(name), _) => name,
+            (None, Some(tree)) => tree.name(self.node),
+            (None, None) => "",
+        }
+    }
+}
+
+/// The text of an element as it comes in; most consist of one piece, which stays where it is.
 #[derive(Default)]
-struct Value {
-    text: String,
+struct Value<'a> {
+    text: Cow<'a, str>,
     /// Plain text since the last CDATA section. What of it counts shows later.
-    plain: String,
+    plain: Cow<'a, str>,
     has_cdata: bool,
 }
 
-impl Value {
-    fn plain(&mut self, text: &str) {
-        self.plain.push_str(text);
+impl<'a> Value<'a> {
+    fn plain(&mut self, text: Cow<'a, str>) {
+        append(&mut self.plain, text);
     }
 
-    fn cdata(&mut self, text: &str) {
+    fn cdata(&mut self, text: Cow<'a, str>) {
         self.settle();
-        self.text.push_str(text);
+        append(&mut self.text, text);
         self.has_cdata = true;
     }
 
     /// Takes over the plain text, unless it is only the layout around CDATA sections.
     fn settle(&mut self) {
-        if self.plain.contains(|c| !chars::is_white(c)) {
+        let plain = mem::take(&mut self.plain);
+        if plain.contains(|c| !chars::is_white(c)) {
             let inner = self.has_cdata;
-            self.text.push_str(if inner { &self.plain } else { self.plain.trim_start_matches(chars::is_white) });
+            append(
+                &mut self.text,
+                if inner { plain } else { part(plain, |text| text.trim_start_matches(chars::is_white)) },
+            );
         }
-        self.plain.clear();
     }
 
     /// `None` if there was nothing but white space.
-    fn finish(mut self) -> Option<String> {
-        let end = self.plain.trim_end_matches(chars::is_white).len();
-        self.plain.truncate(end);
+    fn finish(mut self) -> Option<Cow<'a, str>> {
+        self.plain = part(self.plain, |text| text.trim_end_matches(chars::is_white));
         self.settle();
         (self.has_cdata || !self.text.is_empty()).then_some(self.text)
     }
 }
 
-fn begin(tree: &mut Option<Tree>, open: &mut [Element], tag: &str) -> Result<Element, ParseError> {
+/// Adds a piece to a text, by copying only if there is something before it.
+fn append<'a>(text: &mut Cow<'a, str>, piece: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = piece;
+    } else if !piece.is_empty() {
+        text.to_mut().push_str(&piece);
+    }
+}
+
+/// A part of a text, by copying only if the text was made.
+fn part<'a>(text: Cow<'a, str>, part: impl for<'t> Fn(&'t str) -> &'t str) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(part(text)),
+        Cow::Owned(text) => Cow::Owned(part(&text).to_owned()),
+    }
+}
+
+fn begin<'a>(tree: &mut Option<Tree<'a>>, open: &mut [Element<'a>], tag: &str) -> Result<Element<'a>, ParseError> {
     let name = tag.trim_start_matches(chars::is_white);
     let name = name.split(chars::is_white).next().unwrap_or_default();
     let node = match (tree.as_mut(), open.last_mut()) {
@@ -124,10 +153,12 @@ fn begin(tree: &mut Option<Tree>, open: &mut [Element], tag: &str) -> Result<Ele
             NodeId::ROOT
         }
     };
-    Ok(Element { node, name: name.to_owned(), value: Value::default(), has_children: false })
+    let known = tree.as_ref().is_some_and(|tree| tree.name(node) == name);
+    let received = (!known).then(|| name.to_owned());
+    Ok(Element { node, received, value: Value::default(), has_children: false })
 }
 
-fn end(tree: &mut Option<Tree>, element: Element) -> Result<(), ParseError> {
+fn end<'a>(tree: &mut Option<Tree<'a>>, element: Element<'a>) -> Result<(), ParseError> {
     let is_branch = element.has_children || element.node == NodeId::ROOT;
     let text = match element.value.finish() {
         None if is_branch => return Ok(()),
@@ -182,7 +213,7 @@ mod tests {
 
     fn leaves(body: &str) -> Vec<(String, String)> {
         let document = Document::parse(body.as_bytes()).unwrap();
-        document.into_leaves().into_iter().map(|leaf| (leaf.name, leaf.value)).collect()
+        document.into_leaves().into_iter().map(|leaf| (leaf.name.into(), leaf.value.into())).collect()
     }
 
     fn value(content: &str) -> String {

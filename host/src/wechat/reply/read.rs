@@ -1,7 +1,7 @@
 //! A rendered reply, read back: for whoever plays WeChat's part.
 
 use super::{Article, Music, Raw, Reply, SUCCESS, Video};
-use crate::wechat::document::{Document, Field, ParseError};
+use crate::wechat::document::{Document, Field, Leaf, ParseError};
 
 /// Why a body is no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,19 +50,20 @@ impl Reply {
     }
 }
 
-fn needed<'d>(document: &'d Document, name: &'static str) -> Result<&'d str, ReadError> {
+fn needed<'d>(document: &'d Document<'_>, name: &'static str) -> Result<&'d str, ReadError> {
     let value = document.leaf(name).map(str::trim).filter(|value| !value.is_empty());
     value.ok_or(ReadError::Missing(name))
 }
 
-fn below_the_header(document: &Document) -> Vec<Field> {
+fn below_the_header(document: &Document<'_>) -> Vec<Field> {
     let header = ["ToUserName", "FromUserName", "CreateTime", "MsgType"];
-    document.leaves().iter().filter(|leaf| !header.contains(&leaf.name.as_str())).cloned().collect()
+    document.leaves().iter().filter(|leaf| !header.contains(&&*leaf.name)).cloned().map(Field::from).collect()
 }
 
-fn articles(document: &Document) -> Vec<Article> {
+fn articles(document: &Document<'_>) -> Vec<Article> {
     let mut articles: Vec<(&str, Article)> = Vec::new();
-    for Field { name, value } in document.leaves() {
+    for Leaf { name, value } in document.leaves() {
+        let value: &str = value;
         // `Articles.item.0.Title` in XML, `Articles.0.Title` in JSON.
         let Some(rest) = name.strip_prefix("Articles.") else { continue };
         let Some((index, part)) = rest.strip_prefix("item.").unwrap_or(rest).split_once('.') else { continue };
@@ -71,10 +72,10 @@ fn articles(document: &Document) -> Vec<Article> {
         }
         let Some((_, article)) = articles.last_mut() else { continue };
         match part {
-            "Title" => article.title.clone_from(value),
-            "Description" => article.description = Some(value.clone()),
-            "PicUrl" => article.picture = Some(value.clone()),
-            "Url" => article.url.clone_from(value),
+            "Title" => value.clone_into(&mut article.title),
+            "Description" => article.description = Some(value.to_owned()),
+            "PicUrl" => article.picture = Some(value.to_owned()),
+            "Url" => value.clone_into(&mut article.url),
             _ => {}
         }
     }
