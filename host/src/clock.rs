@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,8 +11,48 @@ pub use self::rehearsed::{RehearsedClock, SeededRandomness};
 
 mod rehearsed;
 
-/// Resolves when a time has come.
-pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Resolves when a time has come, counted from when it was made.
+pub struct Sleep(Kind);
+
+enum Kind {
+    /// The runtime's timer is set only once somebody waits for it: most of what is bounded is done at once.
+    System {
+        deadline: Instant,
+        timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    },
+    Other(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Sleep {
+    /// By the system's clock.
+    fn system(time: Duration) -> Self {
+        // A time that no clock reaches is never reached.
+        let deadline = Instant::now().checked_add(time);
+        deadline.map_or_else(
+            || Self::other(std::future::pending()),
+            |deadline| Self(Kind::System { deadline, timer: None }),
+        )
+    }
+
+    /// By another clock.
+    pub fn other(time: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Kind::Other(Box::pin(time)))
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Kind::System { deadline, timer } => {
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*deadline).into())));
+                timer.as_mut().poll(context)
+            }
+            Kind::Other(time) => time.as_mut().poll(context),
+        }
+    }
+}
 
 /// What time it is.
 pub trait Clock: Send + Sync + 'static {
@@ -23,12 +64,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Resolves when so much time has passed: the host's own bounds on what it waits for.
     fn sleep(&self, time: Duration) -> Sleep {
-        Box::pin(tokio::time::sleep(time))
+        Sleep::system(time)
     }
 
     /// The same, for whoever makes others wait: a plugin that sleeps. A clock that stands still otherwise moves on for it.
     fn take(&self, time: Duration) -> Sleep {
-        Box::pin(tokio::time::sleep(time))
+        Sleep::system(time)
     }
 }
 

@@ -224,15 +224,8 @@ impl Inbox {
             return unanswered.answered(answer.into());
         }
         let mut run = pin!(self.run(delivery));
-        let mut patience = Duration::ZERO;
+        let mut patience = self.patience(&delivery.message);
         loop {
-            // Most runs are over before anybody has to look at the clock.
-            let waited = async {
-                if patience.is_zero() {
-                    patience = self.patience(&delivery.message);
-                }
-                self.world.clock.sleep(patience).await;
-            };
             tokio::select! {
                 biased;
                 done = &mut run => return match done {
@@ -240,7 +233,7 @@ impl Inbox {
                     Done::Failed(body) => unanswered.failed(body),
                     Done::Kept => unanswered.answered(silence()),
                 },
-                () = waited => {
+                () = self.world.clock.sleep(patience) => {
                     if let Some(body) = self.give_interim_answer(delivery).await {
                         let _late = self.followers.late(&delivery.bot.name, &delivery.message.sender);
                         given.give(unanswered.answered(body));

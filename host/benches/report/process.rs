@@ -73,11 +73,6 @@ impl Server {
         Self::build(env!("CARGO_BIN_EXE_mynah"), config)
     }
 
-    /// Mynah with the `bots.toml` of a folder.
-    pub(crate) fn mynah_in(folder: tempfile::TempDir) -> Self {
-        Self::program(env!("CARGO_BIN_EXE_mynah"), folder)
-    }
-
     /// Another build of Mynah.
     pub(crate) fn build(program: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");

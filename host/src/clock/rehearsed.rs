@@ -195,7 +195,7 @@ impl Clock for RehearsedClock {
 
     fn sleep(&self, time: Duration) -> Sleep {
         let waiting = self.wait(time, false);
-        Box::pin(async move {
+        Sleep::other(async move {
             tokio::select! {
                 () = waiting.until_reached() => {}
                 // Real time counts as well: a plugin that loops never lets this clock move.
@@ -206,7 +206,7 @@ impl Clock for RehearsedClock {
 
     fn take(&self, time: Duration) -> Sleep {
         let waiting = self.wait(time, true);
-        Box::pin(async move { waiting.until_passed().await })
+        Sleep::other(async move { waiting.until_passed().await })
     }
 }
 

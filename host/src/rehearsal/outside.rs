@@ -61,7 +61,7 @@ impl Outside {
 impl Answers for Outside {
     fn wait<'a>(&'a self, request: &'a http::Request<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         match self.find(request).map(|(answer, _)| answer.takes).filter(|takes| !takes.is_zero()) {
-            Some(takes) => self.clock.take(takes),
+            Some(takes) => Box::pin(self.clock.take(takes)),
             None => Box::pin(std::future::ready(())),
         }
     }

@@ -191,6 +191,14 @@ impl Server {
         self.log.0.lock().expect("not poisoned").clone()
     }
 
+    /// What the server has logged of everything until now: lines are written a moment after they are made, in order.
+    pub(crate) fn settled_log(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("settled-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.message(&format!("<MsgType>text</MsgType><Content>settled</Content><MsgId>{id}</MsgId>"));
+        self.wait_for_log(&format!("id=\"{id}\""))
+    }
+
     /// Waits until the log contains `text`, and returns the log.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.wait_for_log_times(text, 1)

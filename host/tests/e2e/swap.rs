@@ -74,7 +74,10 @@ fn swap_under_load(times: usize, server: &Server, replace: impl Fn(&Path, &[u8])
             std::panic::resume_unwind(panic);
         }
     });
-    assert!(!server.log().contains("last good version goes on"), "a half-written file is no mistake to tell of");
+    assert!(
+        !server.settled_log().contains("last good version goes on"),
+        "a half-written file is no mistake to tell of"
+    );
 }
 
 #[test]
@@ -206,7 +209,7 @@ fn a_file_that_stays_half_written_is_told_of_once() {
     let config = fs::read_to_string(server.folder().config()).expect("readable");
     server.folder().write("bots.toml", &config.replace("sorry", "pardon"));
     server.wait_for_log("took up");
-    assert_eq!(server.log().matches("its last good version goes on").count(), 1);
+    assert_eq!(server.settled_log().matches("its last good version goes on").count(), 1);
     fs::write(server.folder().path("p.wasm"), &bytes).expect("written");
     wait_until("the whole file", || server.answer("say hi") == "hi");
 }
@@ -223,7 +226,7 @@ fn the_same_content_again_is_no_change() {
     fs::copy(component("probe"), server.folder().path("p.wasm")).expect("copied");
     server.wait_for_log("took up");
     assert_eq!(server.answer("say hi"), "hi");
-    let log = server.log();
+    let log = server.settled_log();
     assert!(!log.contains("bots.toml` changed") && !log.contains("took up `bots.toml"), "{log}");
 }
 

@@ -90,16 +90,15 @@ fn every_language_says_the_same_to_everything() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let log = server.settled_log();
     for (lang, ..) in LANGUAGES {
         for line in ["noted 记下了", "on purpose"] {
-            let found = server
-                .log()
-                .lines()
-                .any(|logged| logged.contains(line) && logged.contains(&format!("everything-{lang}")));
+            let of = format!("everything-{lang}");
+            let found = log.lines().any(|logged| logged.contains(line) && logged.contains(&of));
             assert!(found, "{lang}: `{line}` is not in the log");
         }
     }
-    assert!(server.log().contains("bad-key: a key must not be empty"));
+    assert!(log.contains("bad-key: a key must not be empty"));
     let json = content(&server.text("everything-c json"));
     assert_eq!(json, r#"1|-|null|"你😀\u000a\""|-"#);
 }
