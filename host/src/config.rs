@@ -151,6 +151,21 @@ pub struct Plugin {
     pub limits: Limits,
     /// What of the outside it may reach.
     pub allow: Arc<Allow>,
+    /// Whether an instance answers more than one message.
+    pub instances: Instances,
+}
+
+/// `instances`: what of a plugin's memory the next message meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Instances {
+    /// Nothing: each message has an instance of its own.
+    #[default]
+    Fresh,
+    /// What earlier messages left: an instance answers several, one after the other.
+    Reuse {
+        /// How many it answers before a fresh one takes its place.
+        messages: u32,
+    },
 }
 
 /// `[plugins.NAME.limits]`.

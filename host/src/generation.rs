@@ -218,7 +218,12 @@ fn account(api: &config::Api, known: &mut Vec<Arc<Account>>, runtime: &Runtime) 
 }
 
 fn settings(plugin: &config::Plugin) -> Settings {
-    Settings { limits: plugin.limits, config: plugin.config.clone(), allow: plugin.allow.clone() }
+    Settings {
+        limits: plugin.limits,
+        config: plugin.config.clone(),
+        allow: plugin.allow.clone(),
+        instances: plugin.instances,
+    }
 }
 
 /// Loads a plugin, or what there is in its place.

@@ -114,6 +114,17 @@ pub const HTTP_CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a connection is kept for the next request to the same place. Common servers close theirs after 5 to 75 seconds.
 pub const HTTP_IDLE_TIME: Duration = Duration::from_secs(30);
 
+/// Messages that an instance answers, where `instances = "reuse"` does not say how many: enough that its start costs nothing beside them,
+/// and few enough that memory which leaks goes in time.
+pub const PLUGIN_REUSE: u32 = 1_000;
+
+/// The most that `instances.reuse` may say.
+pub const PLUGIN_REUSE_MAX: u32 = 1_000_000;
+
+/// How long an instance is kept for the next message: as long as a conversation pauses, and no longer than it would take memory for
+/// nothing.
+pub const PLUGIN_IDLE: Duration = Duration::from_secs(60);
+
 /// Random bytes that a plugin may ask for in one call: the host makes them without a pause.
 pub const PLUGIN_RANDOM: u64 = 64 << 10;
 

@@ -1,7 +1,7 @@
 //! Plugins: WebAssembly components that answer messages.
 //!
-//! A [`Runtime`] compiles a component once into a [`Plugin`]; [`Plugin::call`] runs it for one message, in a fresh instance under
-//! bounds of time, memory and output. Everything in the contract and in WASI 0.2's command world is linked, with nothing granted.
+//! A [`Runtime`] compiles a component once into a [`Plugin`]; [`Plugin::call`] runs it for one message, under bounds of time, memory and
+//! output: in a fresh instance, unless `instances = "reuse"` lets it have one that has answered before. Everything in the contract and in WASI 0.2's command world is linked, with nothing granted.
 //! wasmtime is named only here.
 
 mod bindings;
@@ -13,6 +13,7 @@ mod contract;
 mod conversation;
 mod engine;
 mod http;
+mod kept;
 mod log;
 mod output;
 mod run;
@@ -35,9 +36,11 @@ use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 use self::{
+    bindings::mynah::bot::types,
     breaker::{Breaker, Change},
-    engine::Code,
-    run::Run,
+    engine::{Class, Code, Place, Room},
+    kept::{Owner, Resting},
+    run::{Charter, Run},
     trial::Trial,
 };
 pub use self::{
@@ -45,10 +48,9 @@ pub use self::{
     trial::{Judgement, Verdict},
 };
 use crate::{
-    called::Called,
-    config::{Allow, Limits},
+    config::{Allow, Instances, Limits},
     digest::digest_of,
-    http_client::{Outlet, Policy},
+    http_client::Policy,
     limits,
     store::work::Work,
     wechat::{document::Field, message::Message, reply::Reply},
@@ -57,11 +59,10 @@ use crate::{
 
 /// A component that is compiled, checked and ready to be called.
 pub struct Plugin {
-    name: Arc<str>,
-    settings: Settings,
-    /// The way out that `allow.http` grants.
-    outlet: Arc<Outlet>,
+    charter: Arc<Charter>,
     compiled: Arc<Compiled>,
+    /// Whose the instances are that are kept for it; none if each message meets a fresh one.
+    owner: Option<Owner>,
 }
 
 /// What `bots.toml` says of a plugin's runs.
@@ -73,6 +74,8 @@ pub struct Settings {
     pub config: Arc<BTreeMap<String, String>>,
     /// What of the outside it may reach.
     pub allow: Arc<Allow>,
+    /// Whether an instance answers more than one message.
+    pub instances: Instances,
 }
 
 /// What does not depend on the plugin's configuration.
@@ -148,24 +151,34 @@ impl Plugin {
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         };
-        let outlet = outlet(&compiled.code.class, &settings);
-        Ok(Self { name, outlet, settings, compiled: Arc::new(compiled) })
+        Ok(Self::new(name, Arc::new(compiled), settings))
     }
 
     /// The same code with other settings.
     pub fn reconfigured(&self, settings: Settings) -> Self {
-        let outlet = outlet(&self.compiled.code.class, &settings);
-        Self { name: self.name.clone(), outlet, settings, compiled: self.compiled.clone() }
+        Self::new(self.name().clone(), self.compiled.clone(), settings)
+    }
+
+    fn new(name: Arc<str>, compiled: Arc<Compiled>, settings: Settings) -> Self {
+        let class = &compiled.code.class;
+        let owner = match settings.instances {
+            Instances::Fresh => None,
+            Instances::Reuse { .. } => Some(class.kept().owner()),
+        };
+        let host = class.host().clone();
+        let outlet = host.http.outlet(Policy::of_plugin(&settings.allow));
+        let charter = Charter { name, settings, outlet, host, turns: class.turns().clone() };
+        Self { charter: Arc::new(charter), owner, compiled }
     }
 
     /// Whether the code as it is compiled can run within this much memory.
     pub fn fits(&self, runtime: &Runtime, memory: u64) -> bool {
-        runtime.serves(&self.compiled.code.class, memory) && memory >= self.settings.limits.memory
+        runtime.serves(&self.compiled.code.class, memory) && memory >= self.charter.settings.limits.memory
     }
 
     /// Its name in `bots.toml`.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.charter.name
     }
 
     /// Identifies the component's content.
@@ -175,7 +188,7 @@ impl Plugin {
 
     /// What `bots.toml` says of its runs.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.charter.settings
     }
 
     /// Whether both run the very same compiled code.
@@ -205,12 +218,15 @@ impl Plugin {
 
     /// Instantiates it once without a message, so that a component that cannot start is found before a follower finds it.
     pub async fn try_start(&self) -> Result<(), Failure> {
-        let limit = self.settings.limits.time.min(limits::PLUGIN_START);
-        self.in_time(None, limit, async |store| self.compiled.code.pre.instantiate_async(store).await.map(drop)).await
+        let Compiled { code, share, .. } = &*self.compiled;
+        let limit = self.charter.settings.limits.time.min(limits::PLUGIN_START);
+        let _room = code.class.room(share, code.memories, None, limits::PLUGIN_QUEUE).await?;
+        let mut store = code.class.store(Run::inert(self.charter.clone()));
+        self.in_time(&mut store, limit, async |store| code.pre.instantiate_async(store).await.map(drop)).await
     }
 
-    /// Runs it for one message in a fresh instance, and logs what it printed. What it writes is kept in `work` if it answers, and
-    /// dropped if it passes or fails. `account` is the bot's, where its API can be called.
+    /// Runs it for one message, and logs what it printed. What it writes is kept in `work` if it answers, and dropped if it passes or
+    /// fails. `account` is the bot's, where its API can be called.
     pub async fn call(
         &self,
         bot: &str,
@@ -219,25 +235,12 @@ impl Plugin {
         captures: &[Field],
         work: &SharedWork,
     ) -> Result<Answer, Failure> {
-        let clock = &self.compiled.code.class.host().world.clock;
-        if let Err(left) = self.compiled.breaker.admit(clock.monotonic()) {
+        let clock = &self.charter.host.world.clock;
+        if let Err(left) = self.compiled.breaker.admit(|| clock.monotonic()) {
             let left = humantime::format_duration(Duration::from_secs(left.as_secs() + 1));
             return Err(Failure::Unavailable(format!("it kept failing; it is tried again in {left}")));
         }
-        work.lock().await.begin_step(&self.name);
-        let answered = self
-            .in_time(Some(work.clone()), self.settings.limits.time, async |store| {
-                store.data_mut().account = account.cloned();
-                let message = run::message(bot, message, captures);
-                // The store's deadline has been armed since it was made, so a start function that loops ends like any other loop.
-                let plugin = self.compiled.code.pre.instantiate_async(&mut *store).await?;
-                plugin.mynah_bot_handler().call_handle(store, &message).await
-            })
-            .await
-            .and_then(|answer| match answer {
-                Ok(reply) => Ok(run::answer(reply)),
-                Err(text) => Err(Failure::Error(run::bounded(&text))),
-            });
+        let answered = self.answer(run::message(bot, message, captures), account, work).await;
         work.lock().await.end_step(matches!(answered, Ok(Answer::Reply(_))));
         if matches!(answered, Err(Failure::Unavailable(_))) {
             // It was never called, which says nothing about it.
@@ -252,40 +255,74 @@ impl Plugin {
             Err(failure) if failed => self.compiled.trial.failed(failure),
             Err(_) => {}
         }
-        match self.compiled.breaker.note(failed, &message.sender, clock.monotonic()) {
+        match self.compiled.breaker.note(failed, &message.sender, || clock.monotonic()) {
             Change::Nothing => {}
             Change::Opened(pause) => {
                 let pause = humantime::format_duration(pause);
-                tracing::error!(plugin = &*self.name, "the plugin keeps failing and is not called for {pause}");
+                tracing::error!(plugin = &**self.name(), "the plugin keeps failing and is not called for {pause}");
             }
-            Change::Closed => tracing::info!(plugin = &*self.name, "the plugin answers again"),
+            Change::Closed => tracing::info!(plugin = &**self.name(), "the plugin answers again"),
         }
         answered
     }
 
-    /// Runs something in a fresh store, once there is room for it and within the plugin's time.
+    /// Runs it once there is room for it, and keeps the instance for another message where that is wanted and it is fit for one.
+    async fn answer(
+        &self,
+        message: types::Message,
+        account: Option<&Arc<Account>>,
+        work: &SharedWork,
+    ) -> Result<Answer, Failure> {
+        let Compiled { code, share, .. } = &*self.compiled;
+        let (called, patience) = {
+            let mut work = work.lock().await;
+            work.begin_step(self.name());
+            (work.called().clone(), work.queue())
+        };
+        let Room { own: _own, place } = code.class.room(share, code.memories, self.owner, patience).await?;
+        let Resting { mut store, world, answered, permit } = match place {
+            Place::Kept(resting) => resting,
+            Place::Free(permit) => {
+                let store = code.class.store(Run::inert(self.charter.clone()));
+                Resting { store, world: None, answered: 0, permit }
+            }
+        };
+        store.data_mut().begin(work.clone(), called, account.cloned());
+        let running = self.in_time(&mut store, self.charter.settings.limits.time, async |store| {
+            let world = match world {
+                Some(world) => world,
+                None => code.pre.instantiate_async(&mut *store).await?,
+            };
+            let answer = world.mynah_bot_handler().call_handle(store, &message).await?;
+            Ok((world, answer))
+        });
+        let (world, answer) = running.await?;
+        let reply = answer.map_err(|text| Failure::Error(run::bounded(&text)))?;
+        let answered = answered + 1;
+        if let (Some(owner), Instances::Reuse { messages }) = (self.owner, self.charter.settings.instances)
+            && answered < messages
+            && store.data_mut().rest()
+        {
+            let resting = Resting { store, world: Some(world), answered, permit };
+            code.class.kept().keep(owner, code.memories, resting);
+        }
+        Ok(run::answer(reply))
+    }
+
+    /// Runs something within the plugin's time, and logs what was printed.
     async fn in_time<T>(
         &self,
-        work: Option<SharedWork>,
+        store: &mut Store<Run>,
         limit: Duration,
         run: impl AsyncFnOnce(&mut Store<Run>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
-        let Compiled { code, share, .. } = &*self.compiled;
-        let Code { class, memories, .. } = &**code;
-        let (patience, called) = match &work {
-            Some(work) => {
-                let work = work.lock().await;
-                (work.queue(), work.called().clone())
-            }
-            None => (limits::PLUGIN_QUEUE, Called::default()),
-        };
-        let _permits = class.acquire(share, *memories, patience).await?;
-        let mut store = class.store(Run::new(class.host(), self, work, called));
+        let class = &self.compiled.code.class;
+        Class::arm(store);
         let _running = class.running();
         let done = tokio::select! {
             biased;
-            done = run(&mut store) => Ok(done),
-            () = class.host().world.clock.sleep(limit) => Err(()),
+            done = run(store) => Ok(done),
+            () = self.charter.host.world.clock.sleep(limit) => Err(()),
         };
         let run = store.data_mut();
         run.finish(!matches!(done, Ok(Ok(_))));
@@ -297,14 +334,18 @@ impl Plugin {
     }
 }
 
-fn outlet(class: &engine::Class, settings: &Settings) -> Arc<Outlet> {
-    Arc::new(class.host().http.outlet(Policy::of_plugin(&settings.allow)))
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner {
+            self.compiled.code.class.kept().forget(owner);
+        }
+    }
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin")
-            .field("name", &self.name)
+            .field("name", self.name())
             .field("digest", &self.compiled.digest)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! What a message costs against the number of rules, plugins, bots and connections.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, path::Path};
 
 use crate::{
     load::CONNECTIONS,
@@ -39,29 +39,43 @@ pub(crate) fn rules() -> String {
 
 /// Every plugin has its own code, and gets as many messages as every other.
 pub(crate) fn plugins() -> String {
+    let folder = many_plugins();
+    curve(
+        "plugins",
+        [1, 10, 100, 1_000].map(|size: u64| {
+            (
+                size,
+                plugins_in_turn(folder.path(), size),
+                Messages::texts(move |n, _| format!("p{}", n % size), "<Content>"),
+            )
+        }),
+    )
+}
+
+/// A thousand echo plugins.
+pub(crate) fn many_plugins() -> tempfile::TempDir {
     build_plugins();
     let folder = tempfile::tempdir().expect("a folder");
     let echo = fs::read(component("echo")).expect("readable");
-    let file = |n: u64| folder.path().join(format!("p{n}.wasm"));
     for n in 0..1_000 {
         // A custom section makes it another component.
         let name = format!("{n:04}");
         let section = [&[0, name.len() as u8 + 1, name.len() as u8], name.as_bytes()].concat();
-        fs::write(file(n), [&echo[..], &section].concat()).expect("written");
+        fs::write(folder.path().join(format!("p{n}.wasm")), [&echo[..], &section].concat()).expect("written");
     }
-    curve(
-        "plugins",
-        [1, 10, 100, 1_000].map(|size: u64| {
-            let mut config = bot(false);
-            for n in 0..size {
-                let _ = writeln!(config, "[[bots.b.rules]]\nkeyword = \"p{n}\"\nplugin = \"p{n}\"");
-            }
-            for n in 0..size {
-                config += &plugin(&format!("p{n}"), &file(n));
-            }
-            (size, config, Messages::texts(move |n, _| format!("p{}", n % size), "<Content>"))
-        }),
-    )
+    folder
+}
+
+/// So many of them, each with a keyword of its own.
+pub(crate) fn plugins_in_turn(folder: &Path, size: u64) -> String {
+    let mut config = bot(false);
+    for n in 0..size {
+        let _ = writeln!(config, "[[bots.b.rules]]\nkeyword = \"p{n}\"\nplugin = \"p{n}\"");
+    }
+    for n in 0..size {
+        config += &plugin(&format!("p{n}"), &folder.join(format!("p{n}.wasm")));
+    }
+    config
 }
 
 /// Every bot has its own path and rules; they share the plugin.

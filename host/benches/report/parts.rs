@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    curves::{many_plugins, plugins_in_turn},
     load::{self, CONNECTIONS, Round},
     messages::Messages,
     peers,
@@ -25,6 +26,9 @@ const SCATTER: f64 = 0.06;
 
 /// CPU time that a round takes of a server.
 const ROUND: Duration = Duration::from_millis(400);
+
+/// More plugins than a pool has memories.
+const PLUGINS_IN_TURN: u64 = 100;
 
 /// One who takes part.
 pub(crate) struct Contestant {
@@ -162,11 +166,16 @@ pub(crate) fn builds(others: &[String]) -> String {
     build_plugins();
     let echo = format!("{}{}{}", bot(false), all_to("echo"), plugin("echo", &component("echo")));
     let fixed = format!("{}[[bots.b.rules]]\nprefix = \"你好\"\nreply = \"你好{{rest}}\"\n", bot(false));
+    let folder = many_plugins();
+    let many = plugins_in_turn(folder.path(), PLUGINS_IN_TURN);
     let mut all = vec![Contestant::new("bare floor", Server::native("floor"), Messages::echo())];
     for build in std::iter::once(env!("CARGO_BIN_EXE_mynah")).chain(others.iter().map(String::as_str)) {
         for (what, config) in [("a rule's own reply", &fixed), ("echo plugin", &echo)] {
             all.push(Contestant::new(&format!("{build}: {what}"), Server::build(build, config), Messages::echo()));
         }
+        let turns = Messages::texts(|n, _| format!("p{}", n % PLUGINS_IN_TURN), "<Content>");
+        let name = format!("{build}: {PLUGINS_IN_TURN} echo plugins in turn");
+        all.push(Contestant::new(&name, Server::build(build, &many), turns));
     }
     let mut table =
         Table::new(&["server", "CPU µs a message", "relative to the floor", "messages/s on one core", "scatter"]);

@@ -12,7 +12,7 @@ use ignore::overrides::OverrideBuilder;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Bot, Config, Escape, LATE_WORD, Late, Limits, Plugin, Server,
+    Bot, Config, Escape, Instances, LATE_WORD, Late, Limits, Plugin, Server,
     allow::{self, Allow},
     normal_path,
     problems::{Problem, Problems, SourceId},
@@ -431,9 +431,11 @@ impl Reader<'_, '_> {
         };
         let allow = table.take("allow").and_then(|entry| self.table(entry, "`allow`"));
         let allow = allow.map_or_else(Allow::default, |table| allow::allow(table, self.origins, self.problems));
+        let instances = table.take("instances").and_then(|entry| self.instances(entry)).unwrap_or_default();
         table.finish("a plugin", self.problems);
         let (span, wasm) = wasm?;
-        Some(Plugin { span, wasm, sha256, build, watch, config: Arc::new(config), limits, allow: Arc::new(allow) })
+        let (config, allow) = (Arc::new(config), Arc::new(allow));
+        Some(Plugin { span, wasm, sha256, build, watch, config, limits, allow, instances })
     }
 
     fn globs(&mut self, entry: Entry<'_>) -> Vec<String> {
@@ -476,6 +478,35 @@ impl Reader<'_, '_> {
             }
         }
         config
+    }
+
+    fn instances(&mut self, entry: Entry<'_>) -> Option<Instances> {
+        let span = entry.value.span();
+        match entry.value.get_ref() {
+            DeValue::String(text) if text == "fresh" => return Some(Instances::Fresh),
+            DeValue::String(text) if text == "reuse" => {
+                return Some(Instances::Reuse { messages: limits::PLUGIN_REUSE });
+            }
+            DeValue::Table(given) if given.contains_key("reuse") => {
+                let mut table = self.table(entry, "`instances`")?;
+                let messages = table.get::<u32>("reuse", self.problems);
+                table.finish("`instances`", self.problems);
+                let messages = messages?;
+                if (2..=limits::PLUGIN_REUSE_MAX).contains(messages.get_ref()) {
+                    return Some(Instances::Reuse { messages: messages.into_inner() });
+                }
+                let message = format!("`reuse` must be between 2 and {}", limits::PLUGIN_REUSE_MAX);
+                let hint = "how many messages an instance answers; the default is 1000";
+                self.error(message, messages.span(), hint);
+            }
+            _ => self.error(
+                "`instances` is neither `\"fresh\"` nor `\"reuse\"`",
+                span,
+                "`fresh`: each message meets new memory; `reuse`: memory stays from one message to the next, and the start is spared; \
+                 `{ reuse = 1000 }` says for how many messages",
+            ),
+        }
+        None
     }
 
     fn limits(&mut self, mut table: Table<'_>) -> Limits {

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 const SECRET_KEYS: [&str; 6] = ["token", "app_secret", "encoding_aes_key", "previous_aes_key", "headers", "config"];
 
 /// Keys whose values may be shown, with all that is in them. Any other text is not: the key may be a secret's, misspelt.
-const HARMLESS_KEYS: [&str; 34] = [
+const HARMLESS_KEYS: [&str; 35] = [
     "listen",
     "admin",
     "state",
@@ -31,6 +31,7 @@ const HARMLESS_KEYS: [&str; 34] = [
     "wasm",
     "build",
     "limits",
+    "instances",
     "sha256",
     "app_id",
     "api",

@@ -177,6 +177,12 @@ fn every_problem_is_shown_with_its_place_and_what_to_do() {
         &format!("{BOT}[plugins.p]\nwasm = \"p.wasm\"\nlimits = {{ time = \"4\", memory = \"lots\" }}\n"),
         &[],
     );
+    let instances = |value: &str| {
+        format!("{BOT}[[bots.a.rules]]\nplugin = \"p\"\n[plugins.p]\nwasm = \"p.wasm\"\ninstances = {value}\n")
+    };
+    add("instances that are neither", &instances("\"again\""), &[]);
+    add("instances that are reused too often or seldom", &instances("{ reuse = 1, idle = \"1m\" }"), &[]);
+    add("instances that are reused", &instances("{ reuse = 50 }"), &[]);
     add("unused plugin", &format!("{BOT}[plugins.p]\nwasm = \"p.wasm\"\n"), &[]);
     insta::assert_snapshot!(all);
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Watches one plugin's calls.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker {
+    /// Whether anything is noted in `state`; most plugins never fail, and their calls take no lock.
+    is_troubled: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -43,9 +50,13 @@ pub(super) enum Change {
 impl Breaker {
     /// Whether the plugin may be called now; else how long until it may be tried. One call is tried at the end of a pause, and until
     /// that is over the others still wait.
-    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
+    pub(super) fn admit(&self, now: impl FnOnce() -> Duration) -> Result<(), Duration> {
+        if !self.is_troubled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut state = self.lock();
         let Some((until, pause)) = state.open else { return Ok(()) };
+        let now = now();
         if now < until {
             return Err(until - now);
         }
@@ -59,8 +70,12 @@ impl Breaker {
     }
 
     /// Takes note of a call's outcome.
-    pub(super) fn note(&self, failed: bool, follower: &str, now: Duration) -> Change {
+    pub(super) fn note(&self, failed: bool, follower: &str, now: impl FnOnce() -> Duration) -> Change {
+        if !failed && !self.is_troubled.load(Ordering::Relaxed) {
+            return Change::Nothing;
+        }
         let mut state = self.lock();
+        self.is_troubled.store(failed, Ordering::Relaxed);
         if !failed {
             let was_open = state.open.is_some();
             *state = State::default();
@@ -75,13 +90,13 @@ impl Breaker {
             None if state.failures >= FAILURES && state.followers.len() >= FOLLOWERS => PAUSE,
             None => return Change::Nothing,
         };
-        state.open = Some((now + pause, pause));
+        state.open = Some((now() + pause, pause));
         Change::Opened(pause)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can panic half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,8 +104,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    fn at(seconds: u64) -> impl FnOnce() -> Duration {
+        move || Duration::from_secs(seconds)
     }
 
     #[test]
@@ -101,7 +116,7 @@ mod tests {
         }
         assert_eq!(breaker.admit(at(0)), Ok(()));
         assert_eq!(breaker.note(true, "x", at(0)), Change::Opened(PAUSE));
-        assert_eq!(breaker.admit(at(1)), Err(at(4)));
+        assert_eq!(breaker.admit(at(1)), Err(Duration::from_secs(4)));
         // One is tried, the others wait for it.
         assert_eq!(breaker.admit(at(5)), Ok(()));
         assert_eq!(breaker.admit(at(5)), Err(PAUSE));

@@ -4,6 +4,6 @@ use super::{bindings::mynah::bot::config::Host, run::Run};
 
 impl Host for Run {
     async fn get(&mut self, key: String) -> Option<String> {
-        self.config.get(&key).cloned()
+        self.charter.settings.config.get(&key).cloned()
     }
 }

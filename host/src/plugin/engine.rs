@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use wasmparser::{Parser, Payload};
 use wasmtime::{
     Cache, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
     component::{Component, HasSelf, Linker},
@@ -23,15 +24,25 @@ use super::{
     clocks::Clocks,
     compiler::{self, Compiler},
     contract,
+    kept::{Kept, Owner, Resting},
     run::Run,
     trial::Verdicts,
 };
 use crate::{clock, http_client::Client, limits};
 
-/// Memories in the pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole
-/// of its slot. Under the 4 GiB that service managers like to set as a bound, half is left: measured, three large plugins and their
-/// reloads take most of it.
+/// Memories in a pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole of its
+/// slot.
 const POOL_MEMORIES: u32 = 24;
+
+/// How many times as large as the other one the pool for plugins with little initial data is where address space is bounded. Under the
+/// 4 GiB that service managers like to set, half is left beside both pools: measured, three large plugins and their reloads take most of
+/// it.
+const POOLS_SCARCE: u32 = 3;
+
+/// Bytes of initial data up to which a memory is filled by copying. More is mapped, as an image that is copied page by page as it is
+/// written: that costs nothing while a slot of the pool meets the same plugin again, but several calls of the kernel and page faults
+/// where it met another one, and many plugins take turns. Copying costs some µs for each 64 KiB, every time.
+const COPIED_DATA: u64 = 64 << 10;
 
 /// The fewest memories that are worth a pool: below, instances are allocated on demand.
 const POOL_MEMORIES_MIN: u32 = 4;
@@ -60,9 +71,13 @@ pub(super) struct Host {
     pub(super) http: Client,
 }
 
-/// Runs plugins: two engines, one for each class of memory, and one for components that need more of the component model.
+/// Runs plugins: engines for each class of memory, and one for components that need more of the component model.
 pub struct Runtime {
-    pooled: Arc<Class>,
+    /// For plugins with little initial data, as those in Rust and C.
+    small: Arc<Class>,
+    /// For those with much of it.
+    imaged: Arc<Class>,
+    /// For those that may have more memory than a slot of the pools.
     large: Arc<Class>,
     concurrent: Arc<Class>,
     ticker: Arc<Ticker>,
@@ -84,10 +99,27 @@ pub(super) struct Code {
 pub(super) struct Class {
     engine: Engine,
     linker: Linker<Run>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     memories: u32,
     host: Host,
     ticker: Arc<Ticker>,
+    /// Instances between two messages, each with its permits.
+    kept: Arc<Kept<Resting>>,
+}
+
+/// What a call has when there is room for it.
+pub(super) struct Room<'a> {
+    /// The plugin's own share.
+    pub(super) own: SemaphorePermit<'a>,
+    pub(super) place: Place,
+}
+
+/// Where a call runs.
+pub(super) enum Place {
+    /// In an instance that has answered before.
+    Kept(Resting),
+    /// In one that is yet to be made, with memories for it.
+    Free(OwnedSemaphorePermit),
 }
 
 impl Runtime {
@@ -118,17 +150,22 @@ impl Runtime {
         });
         let host = Host { world, timezone: timezone.into(), http };
         let ticker = Arc::new(Ticker::default());
-        let (pool, memories) = pool(cache.as_ref());
-        let pooled = Class::new(pool, memories, &host, &ticker)?;
+        let (pool, memories) = made_pool(POOL_MEMORIES, false, cache.as_ref());
+        let small = Class::new(pool, memories, &host, &ticker)?;
+        let wanted = if address_space_is_bounded() { memories / POOLS_SCARCE } else { POOL_MEMORIES };
+        let (pool, memories) = made_pool(wanted, true, cache.as_ref());
+        let imaged = Class::new(pool, memories, &host, &ticker)?;
         let large = Engine::new(&large_config(cache.as_ref())).map_err(unusable)?;
         let large = Class::new(large, LARGE_MEMORIES, &host, &ticker)?;
         let mut config = large_config(cache.as_ref());
         config.concurrency_support(true);
         let concurrent = Engine::new(&config).map_err(unusable)?;
         let concurrent = Class::new(concurrent, CONCURRENT_MEMORIES, &host, &ticker)?;
-        ticker.start(vec![pooled.engine.clone(), large.engine.clone(), concurrent.engine.clone()])?;
+        let engines = [&small, &imaged, &large, &concurrent].map(|class| class.engine.clone());
+        ticker.start(engines.into())?;
         Ok(Self {
-            pooled: Arc::new(pooled),
+            small: Arc::new(small),
+            imaged: Arc::new(imaged),
             large: Arc::new(large),
             concurrent: Arc::new(concurrent),
             ticker,
@@ -140,12 +177,20 @@ impl Runtime {
     /// Compiles a component with the engine for so much memory, or with the one that has what it needs beside; a component that another
     /// plugin has compiled already is shared with it. `digest` is the content's.
     pub(super) async fn load(&self, bytes: Arc<[u8]>, digest: &str, memory: u64) -> Result<Arc<Code>, String> {
-        let (class, concurrent) = (self.class(memory), self.concurrent.clone());
-        let key = (digest.to_owned(), Arc::ptr_eq(&class, &self.large));
-        let code = self.compiler.compile(key, move || match class.load(&bytes) {
-            // QuickJS components are sync-typed as all are, and still use a built-in of the async component model.
-            Err(why) if why.contains("component model async") => concurrent.load(&bytes),
-            loaded => loaded,
+        let is_large = memory > limits::PLUGIN_MEMORY;
+        let (small, imaged, large) = (self.small.clone(), self.imaged.clone(), self.large.clone());
+        let concurrent = self.concurrent.clone();
+        let code = self.compiler.compile((digest.to_owned(), is_large), move || {
+            let class = match () {
+                () if is_large => large,
+                () if initial_data(&bytes) <= COPIED_DATA => small,
+                () => imaged,
+            };
+            match class.load(&bytes) {
+                // QuickJS components are sync-typed as all are, and still use a built-in of the async component model.
+                Err(why) if why.contains("component model async") => concurrent.load(&bytes),
+                loaded => loaded,
+            }
         });
         let code = code.await?;
         if code.initial > memory {
@@ -160,26 +205,22 @@ impl Runtime {
 
     /// What time it is, since the Unix epoch.
     pub fn now(&self) -> Duration {
-        self.pooled.host.world.clock.now()
+        self.small.host.world.clock.now()
     }
 
     /// The way out.
     pub fn http(&self) -> &Client {
-        &self.pooled.host.http
+        &self.small.host.http
     }
 
     /// Time and randomness.
     pub fn world(&self) -> clock::World {
-        self.pooled.host.world.clone()
+        self.small.host.world.clone()
     }
 
     /// Whether a class serves plugins with so much memory.
     pub(super) fn serves(&self, class: &Arc<Class>, memory: u64) -> bool {
-        Arc::ptr_eq(class, &self.class(memory)) || Arc::ptr_eq(class, &self.concurrent)
-    }
-
-    fn class(&self, memory: u64) -> Arc<Class> {
-        if memory <= limits::PLUGIN_MEMORY { self.pooled.clone() } else { self.large.clone() }
+        Arc::ptr_eq(class, &self.concurrent) || Arc::ptr_eq(class, &self.large) == (memory > limits::PLUGIN_MEMORY)
     }
 }
 
@@ -202,10 +243,12 @@ impl Class {
         Ok(Self {
             engine,
             linker,
-            permits: Semaphore::new(memories as usize),
+            permits: Arc::new(Semaphore::new(memories as usize)),
             memories,
             host: host.clone(),
             ticker: ticker.clone(),
+            // Half, so that plugins which are called for the first time, or keep nothing, seldom have to wait for others' to be dropped.
+            kept: Arc::new(Kept::new(memories / 2, limits::PLUGIN_IDLE)),
         })
     }
 
@@ -241,16 +284,13 @@ impl Class {
         Ok(Code { pre, class: self.clone(), memories, initial })
     }
 
-    /// A store for one run, its deadline armed.
+    /// A store for an instance.
     pub(super) fn store(&self, run: Run) -> Store<Run> {
         let mut store = Store::new(&self.engine, run);
         store.limiter(|run| run.limits());
         store.set_hostcall_fuel(limits::PLUGIN_CALL);
-        // Two, so that a short run that an epoch's end falls into is not held up for it.
-        store.set_epoch_deadline(2);
-        let turns = self.ticker.turns.clone();
-        store.epoch_deadline_callback(move |_| {
-            let turns = turns.clone();
+        store.epoch_deadline_callback(|store| {
+            let turns = store.data().turns();
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(async move {
@@ -265,35 +305,70 @@ impl Class {
         store
     }
 
+    /// Begins the time that an instance may run before it takes turns with the others. A start function that loops so ends like any
+    /// other loop.
+    pub(super) fn arm(store: &mut Store<Run>) {
+        // Two, so that a short run that an epoch's end falls into is not held up for it.
+        store.set_epoch_deadline(2);
+    }
+
     /// How many memories one plugin's calls may have at one time: half of all, so that the others always have room.
     pub(super) fn share(&self) -> usize {
         (self.memories / 2).max(1) as usize
     }
 
-    /// Waits until there is room for an instance, within the plugin's own share and in all.
-    pub(super) async fn acquire<'a>(
+    /// Waits until there is room for a call, within the plugin's own share and in all: in an instance that was kept for this owner, if
+    /// there is one.
+    pub(super) async fn room<'a>(
         &'a self,
         share: &'a Semaphore,
         memories: u32,
+        owner: Option<Owner>,
         patience: Duration,
-    ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), Failure> {
+    ) -> Result<Room<'a>, Failure> {
+        // A plugin with more memories than its share runs alone.
+        let own_memories = memories.min(self.share() as u32);
+        // Nearly always there is room at once, and no clock is asked.
+        if let Ok(own) = share.try_acquire_many(own_memories) {
+            if let Some(resting) = owner.and_then(|owner| self.kept.take(owner)) {
+                return Ok(Room { own, place: Place::Kept(resting) });
+            }
+            if let Ok(free) = self.permits.clone().try_acquire_many_owned(memories) {
+                return Ok(Room { own, place: Place::Free(free) });
+            }
+        }
         let both = async {
-            // A plugin with more memories than its share runs alone.
-            let own = share.acquire_many(memories.min(self.share() as u32)).await.ok()?;
-            Some((own, self.permits.acquire_many(memories).await.ok()?))
+            let own = share.acquire_many(own_memories).await.ok()?;
+            if let Some(resting) = owner.and_then(|owner| self.kept.take(owner)) {
+                return Some(Room { own, place: Place::Kept(resting) });
+            }
+            // From here on nobody keeps an instance, until there is room again.
+            let _waiting = self.kept.make_room(memories);
+            let free = self.permits.clone().acquire_many_owned(memories).await.ok()?;
+            Some(Room { own, place: Place::Free(free) })
         };
         match tokio::time::timeout(patience, both).await {
-            Ok(Some(permits)) => Ok(permits),
+            Ok(Some(room)) => Ok(room),
             Ok(None) => Err(Failure::Unavailable("the server is stopping".into())),
             Err(_) => Err(Failure::Unavailable("too many calls are under way".into())),
         }
     }
 
+    /// The instances that are kept between two messages.
+    pub(super) fn kept(&self) -> &Arc<Kept<Resting>> {
+        &self.kept
+    }
+
+    /// Turns of runs that last longer than an epoch.
+    pub(super) fn turns(&self) -> &Arc<Semaphore> {
+        &self.ticker.turns
+    }
+
     /// Keeps the epoch moving while a run is under way.
-    pub(super) fn running(&self) -> Running {
+    pub(super) fn running(&self) -> Running<'_> {
         self.ticker.runs.fetch_add(1, Ordering::SeqCst);
         self.ticker.wake();
-        Running(self.ticker.clone())
+        Running(&self.ticker)
     }
 }
 
@@ -323,29 +398,47 @@ fn common_config(cache: Option<&Cache>) -> Config {
     config
 }
 
-/// The pool's engine and how many memories it has; the largest that the system's bound on address space lets us reserve.
-fn pool(cache: Option<&Cache>) -> (Engine, u32) {
-    let mut memories = POOL_MEMORIES;
+/// Whether the system sets a bound on the address space that this process may reserve.
+fn address_space_is_bounded() -> bool {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::As).current.is_some();
+    #[cfg(not(unix))]
+    return false;
+}
+
+/// Bytes of data that a component's memories begin with.
+fn initial_data(component: &[u8]) -> u64 {
+    let sizes = Parser::new(0).parse_all(component).map_while(Result::ok).map(|payload| match payload {
+        Payload::DataSection(data) => (data.range().end - data.range().start) as u64,
+        _ => 0,
+    });
+    sizes.sum()
+}
+
+/// A pool's engine and how many memories it has: as many as are wanted, or the most that the system's bound on address space lets us
+/// reserve.
+fn made_pool(wanted: u32, images: bool, cache: Option<&Cache>) -> (Engine, u32) {
+    let mut memories = wanted;
     let mut halved = false;
     while memories >= POOL_MEMORIES_MIN {
-        match Engine::new(&pool_config(memories, cache)) {
+        match Engine::new(&pool_config(memories, images, cache)) {
             // Where it had to be made smaller, half of what fits is left for everything else.
-            Ok(_) if memories < POOL_MEMORIES && !halved => halved = true,
+            Ok(_) if memories < wanted && !halved => halved = true,
             Ok(engine) => {
                 let slot_mib = limits::PLUGIN_MEMORY >> 20;
-                tracing::info!(memories, slot_mib, "plugins' memories come from a pool");
+                tracing::info!(memories, slot_mib, images, "plugins' memories come from a pool");
                 return (engine, memories);
             }
-            Err(error) => tracing::debug!(memories, "the pool does not fit: {error:#}"),
+            Err(error) => tracing::debug!(memories, images, "the pool does not fit: {error:#}"),
         }
         memories /= 2;
     }
-    tracing::warn!("address space is too scarce for a pool; plugins' memories are allocated for each message");
+    tracing::warn!(images, "address space is too scarce for a pool; plugins' memories are allocated for each message");
     let engine = Engine::new(&large_config(cache)).unwrap_or_default();
     (engine, POOL_MEMORIES_MIN)
 }
 
-fn pool_config(memories: u32, cache: Option<&Cache>) -> Config {
+fn pool_config(memories: u32, images: bool, cache: Option<&Cache>) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     let slot = usize::try_from(limits::PLUGIN_MEMORY).unwrap_or(usize::MAX);
     let tables = u32::try_from(limits::PLUGIN_TABLES).unwrap_or(u32::MAX);
@@ -367,6 +460,7 @@ fn pool_config(memories: u32, cache: Option<&Cache>) -> Config {
         .table_keep_resident(KEEP_TABLE_RESIDENT)
         .pagemap_scan(Enabled::Auto);
     let mut config = common_config(cache);
+    config.memory_init_cow(images);
     config.memory_reservation(limits::PLUGIN_MEMORY).memory_guard_size(64 << 10);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
@@ -396,9 +490,9 @@ struct Ticker {
 }
 
 /// A run under way.
-pub(super) struct Running(Arc<Ticker>);
+pub(super) struct Running<'a>(&'a Ticker);
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.runs.fetch_sub(1, Ordering::SeqCst);
     }
@@ -447,7 +541,9 @@ impl Ticker {
     }
 
     fn wake(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst)
+        // Read before it is written: it is seldom true, and a write takes the line from the other cores.
+        if self.asleep.load(Ordering::SeqCst)
+            && self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();

@@ -18,7 +18,7 @@ use crate::{
 
 impl Host for Run {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
-        let outside = &self.outside;
+        let outside = self.outside();
         let outlet = outside.way()?;
         let request = read(request)?;
         let bounds =
@@ -82,7 +82,7 @@ fn code(kind: &Kind) -> &'static str {
 impl Outside {
     /// Tells the operator why a request was not answered, and what to change if it should have been.
     pub(super) fn tell(&self, error: &http_client::Error) {
-        let plugin = &*self.plugin;
+        let plugin = self.plugin();
         match &error.kind {
             Kind::NotGranted(origin) => refuse(plugin, origin),
             Kind::AddressRefused => tracing::warn!(

@@ -14,7 +14,7 @@ impl Host for Run {
         }
         *lines -= 1;
         *bytes -= text.len();
-        let (plugin, text) = (&*self.plugin, bounded(&text));
+        let (plugin, text) = (&*self.charter.name, bounded(&text));
         match level {
             Level::Debug => tracing::debug!(target: "plugin", plugin, "{text}"),
             Level::Info => tracing::info!(target: "plugin", plugin, "{text}"),

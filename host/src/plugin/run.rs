@@ -1,7 +1,6 @@
 //! One run of a plugin: what the host keeps for it, and the way in and out of the contract's types.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -9,18 +8,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::OwnedMutexGuard, time::Instant};
+use tokio::{
+    sync::{OwnedMutexGuard, Semaphore},
+    time::Instant,
+};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap, WasmBacktrace, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::{
-    Answer, Failure, Plugin, bindings::mynah::bot::types, clocks::ClocksView, engine::Host, output::Output,
+    Answer, Failure, Settings, bindings::mynah::bot::types, clocks::ClocksView, engine::Host, output::Output,
     wasi_http::WasiHttp,
 };
 use crate::{
     called::Called,
     clock::{Clock, Randomness},
-    config::Allow,
     http_client::Outlet,
     limits,
     plugin::SharedWork,
@@ -29,24 +30,37 @@ use crate::{
     wechat_api::Account,
 };
 
-/// What the host keeps for one run.
+/// What a plugin's runs have in common.
+pub(super) struct Charter {
+    /// Its name in `bots.toml`.
+    pub(super) name: Arc<str>,
+    pub(super) settings: Settings,
+    /// The way out that `allow.http` grants.
+    pub(super) outlet: Outlet,
+    pub(super) host: Host,
+    /// Turns of runs that last long.
+    pub(super) turns: Arc<Semaphore>,
+}
+
+/// What the host keeps for an instance, and for the message that it has.
 pub(super) struct Run {
-    pub(super) plugin: Arc<str>,
-    pub(super) config: Arc<BTreeMap<String, String>>,
+    pub(super) charter: Arc<Charter>,
     /// What the message reads and writes; none in an inert run.
     pub(super) work: Option<SharedWork>,
     /// Log lines, and bytes of them, that are still accepted.
     pub(super) log_room: (usize, usize),
     /// Log lines that were not.
     pub(super) log_cut: u64,
-    pub(super) allow: Arc<Allow>,
     /// The bot's account, where its API can be called.
     pub(super) account: Option<Arc<Account>>,
-    pub(super) outside: Outside,
-    host: Host,
-    /// Made when the plugin first asks for something of it, which small plugins never do.
+    /// Notes that the outside was called.
+    called: Called,
+    /// When answers of the outside must be there.
+    deadline: Instant,
+    /// What is only made when the plugin first asks for something of it, which small plugins never do.
+    outside: Option<Outside>,
     wasi: Option<Box<Wasi>>,
-    wasi_http: WasiHttp,
+    wasi_http: Option<WasiHttp>,
     table: ResourceTable,
     limits: Bounds,
 }
@@ -54,9 +68,9 @@ pub(super) struct Run {
 /// What a run needs to call the outside.
 #[derive(Clone)]
 pub(super) struct Outside {
-    pub(super) plugin: Arc<str>,
-    /// The way out; none in an inert run.
-    outlet: Option<Arc<Outlet>>,
+    charter: Arc<Charter>,
+    /// Whether there is no message, and so no way out.
+    is_inert: bool,
     /// Notes that it was called.
     pub(super) called: Called,
     /// When answers must be there.
@@ -66,6 +80,16 @@ pub(super) struct Outside {
 }
 
 impl Outside {
+    fn new(charter: &Arc<Charter>, is_inert: bool, called: &Called, deadline: Instant) -> Self {
+        let left = Arc::new(AtomicU32::new(limits::OUTSIDE_CALLS));
+        Self { charter: charter.clone(), is_inert, called: called.clone(), deadline, left }
+    }
+
+    /// The plugin's name.
+    pub(super) fn plugin(&self) -> &str {
+        &self.charter.name
+    }
+
     /// Counts one more call.
     pub(super) fn count(&self) -> Result<(), types::Error> {
         let counted = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -77,11 +101,20 @@ impl Outside {
 
     /// The way out for HTTP, for one request.
     pub(super) fn way(&self) -> Result<&Outlet, types::Error> {
-        let Some(outlet) = &self.outlet else { return Err(no_message()) };
+        if self.is_inert {
+            return Err(no_message());
+        }
         self.count()?;
-        Ok(outlet)
+        Ok(&self.charter.outlet)
     }
 }
+
+/// Lines and bytes of log that each message has.
+const LOG_ROOM: (usize, usize) = (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT);
+
+/// Resources of WASI that an instance may hold open between two messages: the standard streams, and what a language's runtime keeps. One
+/// that opens some with each message would run into its bound in the end.
+const RESOURCES_KEPT: usize = 16;
 
 /// What is left of a plugin's time when it is told that the outside did not answer in time, so that it can still say so itself.
 fn last_words(time: Duration) -> Duration {
@@ -89,33 +122,52 @@ fn last_words(time: Duration) -> Duration {
 }
 
 impl Run {
-    pub(super) fn new(host: &Host, plugin: &Plugin, work: Option<SharedWork>, called: Called) -> Self {
-        let Plugin { name, settings, outlet, .. } = plugin;
+    /// Without a message.
+    pub(super) fn inert(charter: Arc<Charter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::PLUGIN_RESOURCES);
-        let deadline = Instant::now() + settings.limits.time.saturating_sub(last_words(settings.limits.time));
-        let outside = Outside {
-            plugin: name.clone(),
-            outlet: work.as_ref().map(|_| outlet.clone()),
-            called,
-            deadline,
-            left: Arc::new(AtomicU32::new(limits::OUTSIDE_CALLS)),
-        };
+        let limits = Bounds::new(charter.settings.limits.memory);
         Self {
-            plugin: name.clone(),
-            config: settings.config.clone(),
-            work,
-            log_room: (limits::PLUGIN_LINES, limits::PLUGIN_OUTPUT),
+            charter,
+            work: None,
+            log_room: LOG_ROOM,
             log_cut: 0,
-            allow: settings.allow.clone(),
             account: None,
-            host: host.clone(),
+            called: Called::default(),
+            deadline: Instant::now(),
+            outside: None,
             wasi: None,
-            wasi_http: WasiHttp::new(&outside),
-            outside,
+            wasi_http: None,
             table,
-            limits: Bounds::new(settings.limits.memory),
+            limits,
         }
+    }
+
+    /// Begins with a message.
+    pub(super) fn begin(&mut self, work: SharedWork, called: Called, account: Option<Arc<Account>>) {
+        let time = self.charter.settings.limits.time;
+        self.deadline = Instant::now() + time.saturating_sub(last_words(time));
+        (self.log_room, self.log_cut) = (LOG_ROOM, 0);
+        (self.work, self.called, self.account) = (Some(work), called, account);
+    }
+
+    /// Lets go of the message that it has answered, and says whether the instance is fit for another one.
+    pub(super) fn rest(&mut self) -> bool {
+        // Bodies of responses may still be open, and they are the message's.
+        let is_closed = self.wasi_http.is_none();
+        (self.work, self.account, self.outside, self.called) = (None, None, None, Called::default());
+        is_closed && !self.limits.refused && self.table.iter_mut().count() <= RESOURCES_KEPT
+    }
+
+    /// Where runs that last long wait for their turn.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        self.charter.turns.clone()
+    }
+
+    /// What it needs to call the outside.
+    pub(super) fn outside(&mut self) -> &Outside {
+        let Self { charter, work, called, deadline, outside, .. } = self;
+        outside.get_or_insert_with(|| Outside::new(charter, work.is_none(), called, *deadline))
     }
 
     pub(super) fn limits(&mut self) -> &mut dyn ResourceLimiter {
@@ -123,16 +175,20 @@ impl Run {
     }
 
     pub(super) fn clocks(&mut self) -> ClocksView<'_> {
-        ClocksView { clock: self.host.world.clock.clone(), table: &mut self.table }
+        ClocksView { clock: self.charter.host.world.clock.clone(), table: &mut self.table }
     }
 
     pub(super) fn wasi_http(&mut self) -> (&mut WasiHttp, &mut ResourceTable) {
-        (&mut self.wasi_http, &mut self.table)
+        let Self { charter, work, called, deadline, outside, wasi_http, table, .. } = self;
+        let http = wasi_http.get_or_insert_with(|| {
+            WasiHttp::new(outside.get_or_insert_with(|| Outside::new(charter, work.is_none(), called, *deadline)))
+        });
+        (http, table)
     }
 
     /// Passes on what the plugin printed, its last words as warnings if it failed, and says what was cut.
     pub(super) fn finish(&mut self, failed: bool) {
-        let plugin = &*self.plugin;
+        let plugin = &*self.charter.name;
         let outputs = self.wasi.iter().flat_map(|wasi| [("stdout", &wasi.stdout), ("stderr", &wasi.stderr)]);
         for (stream, output) in outputs {
             let (text, cut) = output.take();
@@ -274,7 +330,7 @@ impl ResourceLimiter for Bounds {
 
 impl WasiView for Run {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.host)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.charter.host)));
         WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }
 }

@@ -10,9 +10,13 @@ use crate::wechat_api::{Account, ApiError, Path, Terms};
 
 impl Host for Run {
     async fn call(&mut self, path: String, body: Option<String>) -> Result<String, Error> {
-        self.outside.count()?;
+        self.outside().count()?;
         let path = Path::parse(&path).map_err(|why| {
-            tracing::warn!(plugin = &*self.plugin, "a call of the WeChat API's {} was refused: {why}", bounded(&path));
+            tracing::warn!(
+                plugin = &*self.charter.name,
+                "a call of the WeChat API's {} was refused: {why}",
+                bounded(&path)
+            );
             not_granted(why.to_owned())
         })?;
         let account = self.grant(path.as_str())?;
@@ -20,13 +24,13 @@ impl Host for Run {
     }
 
     async fn upload(&mut self, kind: String, file_name: String, data: Vec<u8>) -> Result<String, Error> {
-        self.outside.count()?;
+        self.outside().count()?;
         let account = self.grant("/cgi-bin/media/upload")?;
         account.upload(&kind, &file_name, data, &self.terms()).await.map_err(refused)
     }
 
     async fn download(&mut self, media_id: String) -> Result<Vec<u8>, Error> {
-        self.outside.count()?;
+        self.outside().count()?;
         let account = self.grant("/cgi-bin/media/get")?;
         account.download(&media_id, &self.terms()).await.map_err(refused)
     }
@@ -35,8 +39,8 @@ impl Host for Run {
 impl Run {
     /// The account, if the plugin may call this path of its API.
     fn grant(&self, path: &str) -> Result<Arc<Account>, Error> {
-        let (plugin, shown) = (&*self.plugin, bounded(path));
-        if !self.allow.wechat(path) {
+        let (plugin, shown) = (&*self.charter.name, bounded(path));
+        if !self.charter.settings.allow.wechat(path) {
             tracing::warn!(
                 plugin,
                 "the WeChat API's {shown} is not granted; to allow it, add `allow = {{ wechat = [\"{shown}\"] }}` to \
@@ -51,8 +55,9 @@ impl Run {
         Ok(account.clone())
     }
 
-    fn terms(&self) -> Terms {
-        Terms { called: self.outside.called.clone(), deadline: self.outside.deadline }
+    fn terms(&mut self) -> Terms {
+        let outside = self.outside();
+        Terms { called: outside.called.clone(), deadline: outside.deadline }
     }
 }
 

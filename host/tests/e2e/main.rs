@@ -19,6 +19,7 @@ mod proxy;
 mod push;
 mod readme;
 mod reload;
+mod reuse;
 mod rollback;
 mod routing;
 mod safe_mode;

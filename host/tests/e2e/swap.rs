@@ -11,7 +11,7 @@ use std::{
 
 use mynah::{
     clock::World,
-    config::{Allow, Limits},
+    config::{Allow, Instances, Limits},
     plugin::{Plugin, Runtime, Settings},
 };
 
@@ -188,7 +188,8 @@ fn a_component_that_is_cut_at_any_section_is_kept_out() {
     assert!(ends.len() > 20, "{ends:?}");
     let runtime = Runtime::new(World::system(), "Asia/Shanghai").expect("a runtime");
     let limits = Limits { time: Duration::from_secs(4), memory: 64 << 20 };
-    let settings = Settings { limits, config: Default::default(), allow: Allow::default().into() };
+    let settings =
+        Settings { limits, config: Default::default(), allow: Allow::default().into(), instances: Instances::Fresh };
     let tokio = tokio::runtime::Runtime::new().expect("a runtime");
     let compile = |bytes: &[u8]| tokio.block_on(Plugin::compile(&runtime, "p".into(), bytes.into(), settings.clone()));
     let (whole, cut) = ends.split_last().expect("not empty");

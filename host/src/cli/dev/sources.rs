@@ -205,6 +205,7 @@ mod tests {
             config: Default::default(),
             limits,
             allow: Default::default(),
+            instances: Default::default(),
         }
     }
 

@@ -2,7 +2,11 @@
 
 mod outside;
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use mynah_plugin::{Article, Message, Music, Raw, Reply, Video, config, conversation, http, log, store, wechat};
 
@@ -40,6 +44,19 @@ fn handle(message: Message) -> Result<Reply, String> {
             loop {
                 kept.push(black_box(vec![1_u8; 1 << 20]));
             }
+        }
+        // What one message leaves to the next in the same instance.
+        "again" => {
+            static TIMES: AtomicU32 = AtomicU32::new(0);
+            println!("counted");
+            if let Ok(ms) = rest.parse() {
+                std::thread::sleep(Duration::from_millis(ms));
+            }
+            Reply::text((TIMES.fetch_add(1, Ordering::Relaxed) + 1).to_string())
+        }
+        "open" => {
+            std::mem::forget(wasip2::clocks::monotonic_clock::subscribe_duration(0));
+            Reply::text("opened")
         }
         "recurse" => Reply::text(recurse(0).to_string()),
         "huge" => Reply::text("x".repeat(30 << 20)),
