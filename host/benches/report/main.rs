@@ -10,6 +10,7 @@
 //! medians of the rounds, and only their ratios mean much on another machine.
 
 mod curves;
+mod languages;
 mod load;
 mod messages;
 mod native;
@@ -30,8 +31,9 @@ const PROFILE: &str = "profile";
 /// Not part of the report either: other builds beside this one.
 const AGAINST: &str = "against";
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("messages", parts::messages),
+    ("languages", languages::languages),
     ("latency", parts::latency),
     ("durable", parts::durable),
     ("rules", curves::rules),

@@ -409,7 +409,7 @@ fn address_space_is_bounded() -> bool {
 /// Bytes of data that a component's memories begin with.
 fn initial_data(component: &[u8]) -> u64 {
     let sizes = Parser::new(0).parse_all(component).map_while(Result::ok).map(|payload| match payload {
-        Payload::DataSection(data) => (data.range().end - data.range().start) as u64,
+        Payload::DataSection(data) => data.range().end - data.range().start,
         _ => 0,
     });
     sizes.sum()
