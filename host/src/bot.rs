@@ -252,15 +252,15 @@ impl Bot {
         work: &SharedWork,
     ) -> Result<Answer, Failed> {
         // Of a conversation, no rule calls its plugin.
-        let rule = rule.map_or_else(|| "conversation".to_owned(), |line| format!("line {line}"));
+        let rule = || rule.map_or_else(|| "conversation".to_owned(), |line| format!("line {line}"));
         let plugin = match self.plugins.get(name) {
             Some(Slot::Ready(plugin)) => plugin,
             Some(Slot::Broken(why)) => {
-                tracing::error!(plugin = &**name, rule, "the plugin cannot be called: {why}");
+                tracing::error!(plugin = &**name, rule = rule(), "the plugin cannot be called: {why}");
                 return Err(Failed);
             }
             None => {
-                tracing::error!(plugin = &**name, rule, "there is no such plugin");
+                tracing::error!(plugin = &**name, rule = rule(), "there is no such plugin");
                 return Err(Failed);
             }
         };
@@ -271,13 +271,13 @@ impl Bot {
                 Failure::Trap { backtrace, .. } if !backtrace.is_empty() => {
                     tracing::error!(
                         plugin = &**name,
-                        rule,
+                        rule = rule(),
                         ms,
                         "the plugin failed: {failure}\n{}",
                         backtrace.trim_end()
                     );
                 }
-                _ => tracing::error!(plugin = &**name, rule, ms, "the plugin failed: {failure}"),
+                _ => tracing::error!(plugin = &**name, rule = rule(), ms, "the plugin failed: {failure}"),
             }
             Failed
         })

@@ -234,7 +234,7 @@ impl Inbox {
                     Done::Kept => unanswered.answered(silence()),
                 },
                 () = self.world.clock.sleep(patience) => {
-                    if let Some(body) = self.give_interim_answer(delivery).await {
+                    if let Some(body) = Box::pin(self.give_interim_answer(delivery)).await {
                         let _late = self.followers.late(&delivery.bot.name, &delivery.message.sender);
                         given.give(unanswered.answered(body));
                         run.await;

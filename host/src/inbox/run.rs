@@ -1,6 +1,7 @@
 //! One message's run: its turn, its attempts, and the commit that ends it, in time or late.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -160,14 +161,14 @@ impl Inbox {
             }
             let is_alone = AtomicBool::new(alone.is_some());
             let done = {
-                let attempt = self.attempt(delivery, &contested, &is_alone);
-                tokio::pin!(attempt);
+                let mut attempt = pin!(self.attempt(delivery, &contested, &is_alone));
                 tokio::select! {
+                    biased;
                     done = &mut attempt => done,
                     () = tokio::time::sleep(ALONE), if alone.is_some() => {
                         is_alone.store(false, Ordering::Release);
                         alone = None;
-                        attempt.await
+                        attempt.as_mut().await
                     }
                 }
             };
@@ -186,12 +187,12 @@ impl Inbox {
                     tracing::error!(
                         "its reads were overtaken after it had called the outside, so it is not run again; what it stored is dropped"
                     );
-                    return self.give_up(delivery).await;
+                    return Box::pin(self.give_up(delivery)).await;
                 }
             }
         }
         tracing::error!("its reads were overtaken {TRIES} times; what it did is dropped");
-        self.give_up(delivery).await
+        Box::pin(self.give_up(delivery)).await
     }
 
     /// Ends a message whose run could not be committed.
@@ -255,7 +256,7 @@ impl Inbox {
         let answered = bot.answer(message, &self.world, &work).await;
         tell(message, &answered, start.elapsed());
         // Nobody else has it once the run is over.
-        let Some(work) = Arc::into_inner(work).map(tokio::sync::Mutex::into_inner) else {
+        let Some(mut work) = Arc::into_inner(work).map(tokio::sync::Mutex::into_inner) else {
             tracing::error!("what the run did is still in use and is dropped");
             return Attempt::Done(self.apologise(delivery));
         };
@@ -263,9 +264,16 @@ impl Inbox {
         let held = |scope: &&Scope| !(alone.load(Ordering::Acquire) && contested.contains(scope));
         let _shared = self.scopes.share(work.scopes().filter(held)).await;
         if delivery.begin_commit() {
-            self.commit(delivery, work, answered).await
+            work.keep_pages(answered.pages);
+            let body = delivery.render(&self.world, &answered.reply);
+            // A run that wrote nothing costs no write to the disk; its answer is remembered in memory alone.
+            if !work.writes() && !work.reads_several() {
+                return Attempt::Done(Done::Answered(body));
+            }
+            Box::pin(self.commit(delivery, work, body)).await
         } else {
-            self.commit_late(delivery, &work, answered).await
+            // Apart, like all that is seldom done: every message's run has the size of the largest thing that it may do.
+            Box::pin(self.commit_late(delivery, &work, answered)).await
         }
     }
 
@@ -286,14 +294,8 @@ impl Inbox {
     }
 
     /// Commits what a run did together with its answer.
-    async fn commit(&self, delivery: &Delivery, mut work: Work, answered: Answered) -> Attempt {
-        work.keep_pages(answered.pages);
-        let body = delivery.render(&self.world, &answered.reply);
-        // A run that wrote nothing costs no write to the disk; its answer is remembered in memory alone.
+    async fn commit(&self, delivery: &Delivery, work: Work, body: Body) -> Attempt {
         let answer = work.writes().then(|| body.to_vec());
-        if answer.is_none() && !work.reads_several() {
-            return Attempt::Done(Done::Answered(body));
-        }
         let overtaken = overtaken(&work);
         Attempt::Done(match self.store.commit(work.commit(delivery.key, answer)).await {
             Ok(Outcome::Committed) => Done::Answered(body),
