@@ -10,6 +10,7 @@ mod harness;
 mod hostile;
 mod http;
 mod interop;
+mod log;
 mod nginx;
 mod ocr;
 mod outside;
