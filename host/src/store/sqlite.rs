@@ -5,6 +5,7 @@
 
 mod cache;
 mod format;
+mod known;
 mod lock;
 mod readers;
 mod retention;
@@ -19,10 +20,18 @@ use std::{
     time::Duration,
 };
 
+use rusqlite::Connection;
 use tokio::time::Instant;
 
 pub use self::format::OpenError;
-use self::{cache::Cache, format::Mode, lock::Lock, readers::Readers, writer::Writer};
+use self::{
+    cache::{Cache, Key, Weigh},
+    format::Mode,
+    known::Known,
+    lock::Lock,
+    readers::Readers,
+    writer::Writer,
+};
 use super::{Addressee, Commit, Entry, MessageKey, Outcome, Parcel, Scope, Store, StoreError, StoreFuture, Versioned};
 
 /// How often a host that waits for another one tries again.
@@ -37,7 +46,7 @@ pub struct SqliteStore {
     // Dropped from top to bottom. The writer's connection is then the last one, and SQLite takes the log over as it closes.
     readers: Arc<Readers>,
     /// None where somebody else may be writing.
-    cache: Option<Arc<Cache>>,
+    known: Option<Arc<Known>>,
     writer: Option<Writer>,
     _lock: Option<Lock>,
 }
@@ -51,10 +60,10 @@ impl SqliteStore {
         let lock = Lock::take(path)?;
         let connection = format::connect(path, Mode::Create)?;
         let first = format::connect(path, Mode::Read)?;
-        let cache = Arc::new(Cache::default());
-        let writer = Writer::start(path.clone(), connection, cache.clone())?;
+        let known = Arc::new(Known::default());
+        let writer = Writer::start(path.clone(), connection, known.clone())?;
         let readers = Arc::new(Readers::new(path.clone(), first));
-        Ok(Self { readers, cache: Some(cache), writer: Some(writer), _lock: Some(lock) })
+        Ok(Self { readers, known: Some(known), writer: Some(writer), _lock: Some(lock) })
     }
 
     /// Opens the database at `path` like [`SqliteStore::open`], but waits up to `timeout` for a host that has it: one that is being
@@ -84,14 +93,42 @@ impl SqliteStore {
         let path = &fs::canonicalize(path).map_err(|error| OpenError::unusable(path, error))?;
         let first = format::connect(path, Mode::Read)?;
         let readers = Arc::new(Readers::new(path.clone(), first));
-        Ok(Self { readers, cache: None, writer: None, _lock: None })
+        Ok(Self { readers, known: None, writer: None, _lock: None })
+    }
+}
+
+impl SqliteStore {
+    /// What is known, or else what is read and so known from now on.
+    fn known_or<V: Clone + Weigh>(
+        &self,
+        cache: impl FnOnce(&Known) -> &Cache<V>,
+        key: impl FnOnce() -> Key,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<V>,
+    ) -> Result<V, StoreError> {
+        let Some(known) = &self.known else { return self.readers.read(read) };
+        let (cache, key) = (cache(known), key());
+        match cache.get(&key) {
+            Ok(row) => Ok(row),
+            Err(reading) => {
+                let row = self.readers.read(read)?;
+                cache.keep(key, reading, row.clone());
+                Ok(row)
+            }
+        }
     }
 }
 
 // Short reads run on the thread that asks: they take some microseconds, as long as handing them to another thread would.
 impl Store for SqliteStore {
     fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> StoreFuture<'a, Versioned<Option<Vec<u8>>>> {
-        Box::pin(async move { self.readers.read(|connection| readers::get(connection, scope, key)) })
+        Box::pin(async move {
+            let found = self.known_or(
+                |known| &known.entries,
+                || known::entry_key(scope, key),
+                |connection| readers::get(connection, scope, key),
+            )?;
+            Ok(Versioned { value: found.value.map(|value| value.to_vec()), version: found.version })
+        })
     }
 
     fn list<'a>(
@@ -109,7 +146,14 @@ impl Store for SqliteStore {
     }
 
     fn usage<'a>(&'a self, scope: &'a Scope) -> StoreFuture<'a, u64> {
-        Box::pin(async move { self.readers.read(|connection| readers::usage(connection, scope)) })
+        Box::pin(async move {
+            let sums = self.known_or(
+                |known| &known.sums,
+                || known::scope_key(scope),
+                |connection| readers::sums(connection, scope),
+            )?;
+            Ok(sums.bytes.unsigned_abs())
+        })
     }
 
     fn follower<'a>(
@@ -119,22 +163,25 @@ impl Store for SqliteStore {
         now: Duration,
     ) -> StoreFuture<'a, Versioned<Option<Vec<u8>>>> {
         Box::pin(async move {
-            let read = || self.readers.read(|connection| readers::follower(connection, bot, openid));
-            let Some(cache) = &self.cache else { return Ok(read()?.at(now)) };
-            match cache.get(bot, openid, now) {
-                Ok(known) => Ok(known),
-                Err(reading) => {
-                    let row = read()?;
-                    let found = row.at(now);
-                    cache.keep(&reading, row);
-                    Ok(found)
-                }
-            }
+            let row = self.known_or(
+                |known| &known.followers,
+                || known::follower_key(bot, openid),
+                |connection| readers::follower(connection, bot, openid),
+            )?;
+            Ok(row.at(now))
         })
     }
 
     fn answer<'a>(&'a self, message: &'a MessageKey) -> StoreFuture<'a, Option<Vec<u8>>> {
-        Box::pin(async move { self.readers.read(|connection| readers::answer(connection, message)) })
+        Box::pin(async move {
+            let Some(known) = &self.known else {
+                return self.readers.read(|connection| readers::find_answer(connection, message));
+            };
+            match known.recorded.find(message) {
+                Some(id) => self.readers.read(|connection| readers::answer(connection, id, message)),
+                None => Ok(None),
+            }
+        })
     }
 
     fn answered_since(&self, since: Duration) -> StoreFuture<'_, bool> {

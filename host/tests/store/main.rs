@@ -20,6 +20,15 @@ use mynah::store::{Commit, MessageKey, Outcome, Scope, Store, StoreError, Versio
 /// Any moment will do.
 const NOW: Duration = Duration::from_secs(1_700_000_000);
 
+/// What makes a database of today one of format 2: answers had an index over the messages.
+const BACK_TO_2: &str = "
+    DROP TABLE answers;
+    CREATE TABLE answers (id INTEGER PRIMARY KEY, message BLOB NOT NULL UNIQUE, recorded INTEGER NOT NULL, answer BLOB NOT NULL) STRICT;
+    PRAGMA user_version = 2";
+
+/// And that one of format 1.
+const BACK_TO_1: &str = "DROP TABLE outbox; DROP TABLE notes; PRAGMA user_version = 1";
+
 fn scope() -> Scope {
     Scope::new("demo", "quiz")
 }

@@ -134,12 +134,43 @@ async fn the_database_of_a_newer_host_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mynah.db");
     filled(&path).await;
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     assert_eq!(
         complaint(&path),
-        "`FILE` has format 3, and this version of Mynah knows formats up to 2: start the newer version, or restore the backup from \
+        "`FILE` has format 4, and this version of Mynah knows formats up to 3: start the newer version, or restore the backup from \
          before the upgrade"
     );
+}
+
+#[tokio::test]
+async fn a_database_of_the_second_format_is_upgraded_and_knows_what_it_has_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mynah.db");
+    filled(&path).await;
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(BACK_TO_2).unwrap();
+    for number in [7, 3] {
+        let answer = format!("answer {number}").into_bytes();
+        let row = (number, message(number as u64).0, NOW.as_millis() as i64, answer);
+        old.execute("INSERT INTO answers VALUES (?1, ?2, ?3, ?4)", row).unwrap();
+    }
+    drop(old);
+
+    // Whoever only looks leaves it as it is.
+    let reading = SqliteStore::open_read_only(&path).unwrap();
+    assert_eq!(reading.answer(&message(3)).await.unwrap().unwrap(), b"answer 3");
+    drop(reading);
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path).unwrap();
+        let again = store.commit(put(7, "key 7", b"again")).await.unwrap();
+        assert_eq!(again, Outcome::Answered(b"answer 7".to_vec()));
+        assert_eq!(value(&store, "key 7").await.unwrap(), [1; 5_000]);
+        assert!(!store.answered_since(NOW + Duration::from_secs(1)).await.unwrap());
+        assert!(store.answered_since(NOW).await.unwrap());
+    }
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.commit(put(8, "key 8", b"new")).await.unwrap(), Outcome::Committed);
+    assert_eq!(store.answer(&message(8)).await.unwrap().unwrap(), b"8");
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ async fn a_database_of_the_first_format_is_upgraded_and_keeps_what_it_has() {
     store.commit(put(1, "key", b"value")).await.unwrap();
     drop(store);
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE outbox; DROP TABLE notes; PRAGMA user_version = 1").unwrap();
+    old.execute_batch(BACK_TO_2).unwrap();
+    old.execute_batch(BACK_TO_1).unwrap();
     drop(old);
 
     // Whoever only looks leaves it as it is.

@@ -1,219 +1,262 @@
-//! Followers' records as they were last read, so that a message of somebody who has none, as most, costs no read of the database.
-//!
-//! This process alone writes to the database. A commit drops what it changes before it is answered, and a read that a commit may have
-//! overtaken is not kept, so that what is found here is what the database would say.
+//! Rows as they were last read or written, so that a message about what was in use of late costs no read of the database.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use smallvec::SmallVec;
 
-use super::{
-    super::{FollowerStep, Version, Versioned},
-    millis,
-};
-
-/// Parts of the cache, so that messages on different cores seldom wait for one another.
+/// Parts of a cache, so that messages on different cores seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// Followers in all, give or take: those who write within a day to a busy account. Each takes some 150 bytes.
-const FOLLOWERS: usize = 64 * 1024;
+/// The part of a shard's bytes that one row may take, at most. Larger ones would drive out many that are in use.
+const LARGEST: usize = 8;
 
-/// Bytes of all records together, give or take. Conversations may have 64 KiB each; most have less than one.
-const BYTES: usize = 16 * 1024 * 1024;
-
-/// What the table has of a follower.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Row {
-    pub(super) record: Option<Arc<[u8]>>,
-    pub(super) version: Version,
-    /// In milliseconds since the Unix epoch.
-    pub(super) expires: i64,
+/// Remembers rows of one table by their key.
+#[derive(Debug)]
+pub(super) struct Cache<V> {
+    shards: [Mutex<Shard<V>>; SHARDS],
+    /// Rows of one generation of a shard.
+    rows: usize,
+    /// Their bytes.
+    bytes: usize,
 }
 
-/// Remembers rows.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    shards: [Mutex<Shard>; SHARDS],
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    /// Those asked for of late; when there are too many, they become the old ones, and those who were old and not asked for are forgotten.
-    young: HashMap<Box<[u8]>, Row>,
-    old: HashMap<Box<[u8]>, Row>,
-    /// Bytes of the young ones' records.
+#[derive(Debug)]
+struct Shard<V> {
+    /// Those in use of late; when there are too many, they become the old ones, and those who were old and not asked for are forgotten.
+    young: HashMap<Key, V>,
+    old: HashMap<Key, V>,
+    /// Bytes of the young ones.
     bytes: usize,
     /// Moves with every change, to tell a read that was overtaken.
     changes: u64,
 }
 
-/// A bot's name and an OpenID, short enough to stand on the stack.
-type Key = SmallVec<[u8; 96]>;
+/// What a row takes beside the fixed size of its type.
+pub(super) trait Weigh {
+    /// Bytes on the heap.
+    fn bytes(&self) -> usize;
+}
+
+/// A row's key, short enough to stand on the stack, mostly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key(SmallVec<[u8; 64]>);
 
 /// A read that is under way.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
-    key: Key,
     changes: u64,
 }
 
-impl Row {
-    /// What it is at `now`: absent once it has expired.
-    pub(super) fn at(&self, now: Duration) -> Versioned<Option<Vec<u8>>> {
-        match &self.record {
-            Some(record) if self.expires > millis(now) => {
-                Versioned { value: Some(record.to_vec()), version: self.version }
-            }
-            _ => Versioned::default(),
+impl Key {
+    /// The key of these names.
+    pub(super) fn of<const N: usize>(names: [&str; N]) -> Self {
+        let mut key = SmallVec::new();
+        for name in names {
+            // With the length, so that no two lists of names have one key.
+            key.extend_from_slice(&(name.len() as u64).to_le_bytes()[..4]);
+            key.extend_from_slice(name.as_bytes());
         }
+        Self(key)
     }
 }
 
-impl Cache {
-    /// What is known of a follower at `now`; else the read that has to be made.
-    pub(super) fn get(&self, bot: &str, openid: &str, now: Duration) -> Result<Versioned<Option<Vec<u8>>>, Reading> {
-        let key = key(bot, openid);
-        let mut shard = self.shard(&key);
-        if let Some(row) = shard.young.get(&key[..]) {
-            return Ok(row.at(now));
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<V: Clone + Weigh> Cache<V> {
+    /// A cache of so many rows and bytes in all, give or take.
+    pub(super) fn new(rows: usize, bytes: usize) -> Self {
+        let shard = || Shard { young: HashMap::new(), old: HashMap::new(), bytes: 0, changes: 0 };
+        Self {
+            shards: std::array::from_fn(|_| Mutex::new(shard())),
+            rows: rows / SHARDS / 2,
+            bytes: bytes / SHARDS / 2,
         }
-        match shard.old.remove(&key[..]) {
-            Some(row) => {
-                let found = row.at(now);
-                shard.keep(&key, row);
+    }
+
+    /// What is known under `key`; else the read that has to be made.
+    pub(super) fn get(&self, key: &Key) -> Result<V, Reading> {
+        let mut shard = self.shard(key);
+        if let Some(row) = shard.young.get(key) {
+            return Ok(row.clone());
+        }
+        match shard.old.remove_entry(key) {
+            Some((key, row)) => {
+                let found = row.clone();
+                self.insert(&mut shard, key, row);
                 Ok(found)
             }
-            None => Err(Reading { changes: shard.changes, key }),
+            None => Err(Reading { changes: shard.changes }),
         }
     }
 
     /// Keeps what was read, unless a change came between.
-    pub(super) fn keep(&self, reading: &Reading, row: Row) {
-        let mut shard = self.shard(&reading.key);
+    pub(super) fn keep(&self, key: Key, reading: Reading, row: V) {
+        let mut shard = self.shard(&key);
         if shard.changes == reading.changes {
-            shard.keep(&reading.key, row);
+            self.insert(&mut shard, key, row);
         }
     }
 
-    /// Drops what is known of a follower.
-    pub(super) fn forget(&self, step: &FollowerStep) {
-        let key = key(&step.bot, &step.openid);
+    /// Keeps what was committed.
+    pub(super) fn put(&self, key: Key, row: V) {
         let mut shard = self.shard(&key);
         shard.changes += 1;
-        shard.old.remove(&key[..]);
-        if let Some(row) = shard.young.remove(&key[..]) {
-            shard.bytes -= size(&row);
-        }
+        shard.old.remove(&key);
+        self.insert(&mut shard, key, row);
+    }
+
+    /// Drops what is known under `key`.
+    pub(super) fn forget(&self, key: &Key) {
+        let mut shard = self.shard(key);
+        shard.changes += 1;
+        shard.old.remove(key);
+        shard.drop_young(key);
     }
 
     /// Drops everything, as when nobody knows what the database has.
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            *shard = Shard { changes: shard.changes + 1, ..Shard::default() };
+            shard.changes += 1;
+            (shard.young, shard.old, shard.bytes) = (HashMap::new(), HashMap::new(), 0);
         }
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
-        // OpenIDs differ most in their last characters.
-        let mixed = key.iter().rev().take(8).fold(0_usize, |mixed, byte| mixed.wrapping_mul(31) + usize::from(*byte));
+    fn insert(&self, shard: &mut Shard<V>, key: Key, row: V) {
+        let bytes = size(&key, &row);
+        if bytes > self.bytes / LARGEST {
+            shard.drop_young(&key);
+            return;
+        }
+        if shard.young.len() >= self.rows || shard.bytes >= self.bytes {
+            shard.old = std::mem::take(&mut shard.young);
+            shard.bytes = 0;
+            // It may be among those that have just become old.
+            shard.old.remove(&key);
+        }
+        shard.bytes += bytes;
+        let length = key.0.len();
+        if let Some(before) = shard.young.insert(key, row) {
+            shard.bytes -= length + before.bytes();
+        }
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard<V>> {
+        // OpenIDs and keys differ most in their last characters.
+        let mixed = key.0.iter().rev().take(8).fold(0_usize, |mixed, byte| mixed.wrapping_mul(31) + usize::from(*byte));
         lock(&self.shards[mixed % SHARDS])
     }
 }
 
-impl Shard {
-    fn keep(&mut self, key: &[u8], row: Row) {
-        if self.young.len() >= FOLLOWERS / SHARDS / 2 || self.bytes >= BYTES / SHARDS / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.bytes = 0;
-        }
-        self.bytes += size(&row);
-        if let Some(before) = self.young.insert(key.into(), row) {
-            self.bytes -= size(&before);
+impl<V: Weigh> Shard<V> {
+    fn drop_young(&mut self, key: &Key) {
+        if let Some(row) = self.young.remove(key) {
+            self.bytes -= size(key, &row);
         }
     }
 }
 
-fn size(row: &Row) -> usize {
-    row.record.as_ref().map_or(0, |record| record.len())
+fn size(key: &Key, row: &impl Weigh) -> usize {
+    key.0.len() + row.bytes()
 }
 
-fn key(bot: &str, openid: &str) -> Key {
-    // With the length, so that no two followers have one key.
-    let mut key = Key::from_slice(&(bot.len() as u64).to_le_bytes());
-    key.extend_from_slice(bot.as_bytes());
-    key.extend_from_slice(openid.as_bytes());
-    key
-}
-
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
     // Nothing that holds the lock can panic half way through a change.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::FollowerChange, *};
+    use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_700_000_000);
-
-    fn row(number: u64, bytes: usize) -> Row {
-        Row { record: Some(vec![7; bytes].into()), version: Version(number), expires: millis(NOW) + 1 }
+    impl Weigh for Vec<u8> {
+        fn bytes(&self) -> usize {
+            self.len()
+        }
     }
 
-    fn step(openid: &str) -> FollowerStep {
-        FollowerStep { bot: "b".into(), openid: openid.into(), read: Version::ABSENT, change: FollowerChange::Delete }
+    const ROWS: usize = 4096;
+    const BYTES: usize = 1 << 20;
+
+    fn cache() -> Cache<Vec<u8>> {
+        Cache::new(ROWS, BYTES)
     }
 
-    fn read(cache: &Cache, openid: &str) -> Reading {
-        cache.get("b", openid, NOW).err().unwrap()
+    fn key(name: &str) -> Key {
+        Key::of(["b", name])
+    }
+
+    fn read(cache: &Cache<Vec<u8>>, name: &str) -> Reading {
+        cache.get(&key(name)).unwrap_err()
+    }
+
+    fn held(cache: &Cache<Vec<u8>>, count: fn(&Shard<Vec<u8>>) -> usize) -> usize {
+        cache.shards.iter().map(|shard| count(&lock(shard))).sum()
     }
 
     #[test]
-    fn what_was_read_is_known_until_it_changes_or_expires() {
-        let cache = Cache::default();
-        cache.keep(&read(&cache, "o"), row(3, 10));
-        assert_eq!(cache.get("b", "o", NOW).ok().unwrap().version, Version(3));
-        assert_eq!(cache.get("b", "o", NOW + Duration::from_secs(1)).ok().unwrap(), Versioned::default());
-        assert!(cache.get("bo", "", NOW).is_err());
-        cache.forget(&step("o"));
-        assert!(cache.get("b", "o", NOW).is_err());
+    fn what_was_read_is_known_until_it_changes() {
+        let cache = cache();
+        cache.keep(key("o"), read(&cache, "o"), vec![3]);
+        assert_eq!(cache.get(&key("o")).unwrap(), [3]);
+        assert!(cache.get(&Key::of(["bo", ""])).is_err());
+        cache.put(key("o"), vec![4]);
+        assert_eq!(cache.get(&key("o")).unwrap(), [4]);
+        cache.forget(&key("o"));
+        assert!(cache.get(&key("o")).is_err());
     }
 
     #[test]
     fn a_read_that_was_overtaken_is_not_kept() {
-        let cache = Cache::default();
-        let reading = read(&cache, "o");
-        cache.forget(&step("o"));
-        cache.keep(&reading, row(3, 10));
-        assert!(cache.get("b", "o", NOW).is_err());
-
-        let reading = read(&cache, "o");
-        cache.clear();
-        cache.keep(&reading, row(3, 10));
-        assert!(cache.get("b", "o", NOW).is_err());
+        let changes: [fn(&Cache<Vec<u8>>); 3] =
+            [|cache| cache.forget(&key("o")), Cache::clear, |cache| cache.put(key("o"), vec![4])];
+        for change in changes {
+            let cache = cache();
+            let reading = read(&cache, "o");
+            change(&cache);
+            cache.keep(key("o"), reading, vec![3]);
+            assert_ne!(cache.get(&key("o")).ok(), Some(vec![3]));
+        }
     }
 
     #[test]
-    fn it_is_bounded_in_followers_and_bytes_and_keeps_those_who_are_asked_for() {
-        let cache = Cache::default();
-        for n in 0..3 * FOLLOWERS {
-            let openid = n.to_string();
-            cache.keep(&read(&cache, &openid), row(1, 10));
-            let _ = cache.get("b", "0", NOW);
+    fn it_is_bounded_in_rows_and_bytes_and_keeps_those_that_are_asked_for() {
+        let cache = cache();
+        for n in 0..3 * ROWS {
+            let name = n.to_string();
+            cache.keep(key(&name), read(&cache, &name), vec![7; 10]);
+            let _ = cache.get(&key("0"));
         }
-        let held = |count: fn(&Shard) -> usize| cache.shards.iter().map(|shard| count(&lock(shard))).sum::<usize>();
-        assert!(held(|shard| shard.young.len() + shard.old.len()) <= FOLLOWERS);
-        assert!(cache.get("b", "0", NOW).is_ok() && cache.get("b", "1", NOW).is_err());
-        for n in 0..64 {
-            cache.keep(&read(&cache, &format!("large {n}")), row(1, 1 << 20));
+        assert!(held(&cache, |shard| shard.young.len() + shard.old.len()) <= ROWS);
+        assert!(cache.get(&key("0")).is_ok() && cache.get(&key("1")).is_err());
+        for n in 0..1_000 {
+            cache.put(key(&format!("large {n}")), vec![7; 4_000]);
         }
-        let bytes = |shard: &Shard| shard.young.values().chain(shard.old.values()).map(size).sum::<usize>();
-        assert!(held(bytes) <= BYTES + SHARDS * 2 * (1 << 20));
+        let bytes = |shard: &Shard<Vec<u8>>| {
+            shard.young.iter().chain(&shard.old).map(|(key, row)| size(key, row)).sum::<usize>()
+        };
+        assert!(held(&cache, bytes) <= BYTES + SHARDS * 2 * 4_100);
+        assert!(held(&cache, |shard| shard.bytes) <= held(&cache, bytes));
         cache.clear();
-        assert_eq!(held(|shard| shard.young.len() + shard.old.len()), 0);
+        assert_eq!(held(&cache, |shard| shard.young.len() + shard.old.len()), 0);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept_and_takes_the_place_of_what_was() {
+        let cache = cache();
+        for _ in 0..2 {
+            cache.put(key("o"), vec![7; 10]);
+            cache.put(key("o"), vec![8; BYTES]);
+            assert!(cache.get(&key("o")).is_err());
+        }
+        assert_eq!(held(&cache, |shard| shard.bytes), 0);
     }
 }

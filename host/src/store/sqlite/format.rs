@@ -14,7 +14,7 @@ use super::super::StoreError;
 const APPLICATION: i32 = 0x4d79_6e61;
 
 /// The version of the tables below. A host opens older formats and upgrades them; never newer ones.
-const FORMAT: i32 = 2;
+const FORMAT: i32 = 3;
 
 /// Comments stay in the file, for those who look at it with `sqlite3` and `.schema`.
 const SCHEMA: &str = "
@@ -41,12 +41,6 @@ CREATE TABLE followers (     -- conversations, and answers not yet delivered
     record  BLOB NOT NULL,
     PRIMARY KEY (bot, openid)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE answers (       -- what a retry of a message is answered with
-    id       INTEGER PRIMARY KEY, -- oldest first
-    message  BLOB NOT NULL UNIQUE, -- hash of what tells the message from others
-    recorded INTEGER NOT NULL, -- milliseconds since 1970
-    answer   BLOB NOT NULL
-) STRICT;
 CREATE TABLE pending (       -- messages to run again after a restart
     id      INTEGER PRIMARY KEY, -- oldest first
     message BLOB NOT NULL UNIQUE,
@@ -73,6 +67,16 @@ CREATE TABLE notes (         -- what the host found out and is to remember
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What format 3 has in place of what was in formats 1 and 2, which had an index over the messages.
+const SINCE_3: &str = "
+CREATE TABLE answers (       -- what a retry of a message is answered with
+    id       INTEGER PRIMARY KEY, -- oldest first
+    message  BLOB NOT NULL,    -- hash of what tells the message from others; each is here once
+    recorded INTEGER NOT NULL, -- milliseconds since 1970
+    answer   BLOB NOT NULL
+) STRICT;
 ";
 
 /// How long a connection waits for another program that holds the database, such as an operator's `sqlite3`.
@@ -219,8 +223,8 @@ fn check(connection: &mut Connection, path: &Path, mode: Mode) -> Result<(), Ope
         (APPLICATION, FORMAT, _) => Ok(()),
         (APPLICATION, found, _) if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found }),
         // Whoever only reads finds there what the older format had.
-        (APPLICATION, 1, _) if mode == Mode::Read => Ok(()),
-        (APPLICATION, 1, _) => upgrade(connection).map_err(sqlite),
+        (APPLICATION, 1 | 2, _) if mode == Mode::Read => Ok(()),
+        (APPLICATION, found @ (1 | 2), _) => upgrade(connection, found).map_err(sqlite),
         // What a host leaves that was killed before it had created the tables.
         (0, 0, 0) if mode == Mode::Create => create(connection).map_err(sqlite),
         (0, 0, 0) => Err(OpenError::Foreign { path: path.to_owned(), reason: "an empty database".to_owned() }),
@@ -235,15 +239,24 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
+    transaction.execute_batch(SINCE_3)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
 
-/// From format 1, whole or not at all.
-fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+/// From format `found`, whole or not at all.
+fn upgrade(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SINCE_2)?;
+    if found < 2 {
+        transaction.execute_batch(SINCE_2)?;
+    }
+    transaction.execute_batch("ALTER TABLE answers RENAME TO answers_before")?;
+    transaction.execute_batch(SINCE_3)?;
+    transaction.execute_batch(
+        "INSERT INTO answers SELECT id, message, recorded, answer FROM answers_before ORDER BY id;
+         DROP TABLE answers_before",
+    )?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

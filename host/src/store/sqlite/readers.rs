@@ -13,8 +13,8 @@ use super::{
         Addressee, Entry, LISTED, MessageKey, PARCELS, Parcel, ParcelId, SCANNED, SCANNED_BYTES, Scope, StoreError,
         Version, Versioned,
     },
-    cache::Row as FollowerRow,
     format::{self, Mode},
+    known::{Row as FollowerRow, Sums, Value},
     millis,
 };
 
@@ -69,10 +69,14 @@ impl Readers {
     }
 }
 
-pub(super) fn get(connection: &Connection, scope: &Scope, key: &str) -> rusqlite::Result<Versioned<Option<Vec<u8>>>> {
+pub(super) fn get(connection: &Connection, scope: &Scope, key: &str) -> rusqlite::Result<Value> {
     let mut statement =
         connection.prepare_cached("SELECT value, version FROM entries WHERE bot = ?1 AND plugin = ?2 AND key = ?3")?;
-    Ok(statement.query_row(params![scope.bot, scope.plugin, key], versioned).optional()?.unwrap_or_default())
+    let value = statement.query_row(params![scope.bot, scope.plugin, key], |row| {
+        let value = row.get_ref(0)?.as_blob()?;
+        Ok(Versioned { value: Some(value.into()), version: version(row, 1)? })
+    });
+    Ok(value.optional()?.unwrap_or_default())
 }
 
 pub(super) fn list(
@@ -103,10 +107,12 @@ pub(super) fn list(
     Ok(Versioned { value, version })
 }
 
-pub(super) fn usage(connection: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare_cached("SELECT bytes FROM scopes WHERE bot = ?1 AND plugin = ?2")?;
-    let bytes = statement.query_row(params![scope.bot, scope.plugin], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(bytes.unwrap_or_default().unsigned_abs())
+pub(super) fn sums(connection: &Connection, scope: &Scope) -> rusqlite::Result<Sums> {
+    let mut statement =
+        connection.prepare_cached("SELECT bytes, version FROM scopes WHERE bot = ?1 AND plugin = ?2")?;
+    let sums = statement
+        .query_row(params![scope.bot, scope.plugin], |row| Ok(Sums { bytes: row.get(0)?, version: version(row, 1)? }));
+    Ok(sums.optional()?.unwrap_or_default())
 }
 
 /// A follower's row, whether it has expired or not.
@@ -120,7 +126,14 @@ pub(super) fn follower(connection: &Connection, bot: &str, openid: &str) -> rusq
     Ok(row.optional()?.unwrap_or_default())
 }
 
-pub(super) fn answer(connection: &Connection, message: &MessageKey) -> rusqlite::Result<Option<Vec<u8>>> {
+/// The answer that stands at `id`, if it is this message's.
+pub(super) fn answer(connection: &Connection, id: i64, message: &MessageKey) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached("SELECT answer FROM answers WHERE id = ?1 AND message = ?2")?;
+    statement.query_row(params![id, message.0], |row| row.get(0)).optional()
+}
+
+/// The same where nobody knows where it stands: all of them are looked at.
+pub(super) fn find_answer(connection: &Connection, message: &MessageKey) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT answer FROM answers WHERE message = ?1")?;
     statement.query_row([message.0], |row| row.get(0)).optional()
 }
@@ -190,10 +203,6 @@ pub(super) fn scan(
 /// The version in column `index`.
 pub(super) fn version(row: &Row<'_>, index: usize) -> rusqlite::Result<Version> {
     row.get::<_, i64>(index).map(|number| Version(number.unsigned_abs()))
-}
-
-fn versioned(row: &Row<'_>) -> rusqlite::Result<Versioned<Option<Vec<u8>>>> {
-    Ok(Versioned { value: Some(row.get(0)?), version: version(row, 1)? })
 }
 
 /// The first text after `key` in byte order.

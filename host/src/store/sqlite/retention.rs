@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    super::{ANSWER_KEPT, ANSWER_KEPT_AT_LEAST, FOLLOWER_KEPT},
+    super::{ANSWER_KEPT, ANSWER_KEPT_AT_LEAST, FOLLOWER_KEPT, MessageKey},
     millis,
 };
 
@@ -23,6 +23,15 @@ pub(super) struct Retention {
     follower: (String, String),
 }
 
+/// What is not there any more once the transaction is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// Messages whose answers are gone.
+    pub(super) answers: Vec<MessageKey>,
+    /// Followers whose records are, by bot and OpenID.
+    pub(super) followers: Vec<(String, String)>,
+}
+
 impl Retention {
     /// Drops old rows on the occasion of `commits` commits at `now`. At most about `answers` answers stay.
     pub(super) fn drop_old(
@@ -31,13 +40,19 @@ impl Retention {
         commits: usize,
         now: Duration,
         answers: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Dropped> {
         let rows = commits.saturating_mul(ROWS_FOR_EACH_COMMIT).min(ROWS) as i64;
-        drop_answers(transaction, rows, now, answers)?;
-        self.drop_followers(transaction, rows, now)
+        let answers = drop_answers(transaction, rows, now, answers)?;
+        let followers = self.drop_followers(transaction, rows, now)?;
+        Ok(Dropped { answers, followers })
     }
 
-    fn drop_followers(&mut self, transaction: &Connection, rows: i64, now: Duration) -> rusqlite::Result<()> {
+    fn drop_followers(
+        &mut self,
+        transaction: &Connection,
+        rows: i64,
+        now: Duration,
+    ) -> rusqlite::Result<Vec<(String, String)>> {
         let mut statement = transaction.prepare_cached(
             "SELECT bot, openid, expires FROM followers WHERE (bot, openid) > (?1, ?2) ORDER BY bot, openid LIMIT ?3",
         )?;
@@ -45,26 +60,28 @@ impl Retention {
         let seen = statement.query_map(params![self.follower.0, self.follower.1, rows], row)?;
         let seen = seen.collect::<rusqlite::Result<Vec<((String, String), i64)>>>()?;
         let gone = millis(now.saturating_sub(FOLLOWER_KEPT));
+        let mut dropped = Vec::new();
         for ((bot, openid), _) in seen.iter().filter(|(_, expires)| *expires <= gone) {
             let mut statement = transaction.prepare_cached("DELETE FROM followers WHERE bot = ?1 AND openid = ?2")?;
             statement.execute(params![bot, openid])?;
+            dropped.push((bot.clone(), openid.clone()));
         }
         // After the last row, from the beginning again.
         let more = seen.len() as i64 == rows;
         self.follower = seen.into_iter().next_back().filter(|_| more).map(|(follower, _)| follower).unwrap_or_default();
-        Ok(())
+        Ok(dropped)
     }
 }
 
 /// Answers go in the order in which they came, until one is met that has to stay.
-fn drop_answers(transaction: &Connection, rows: i64, now: Duration, answers: u64) -> rusqlite::Result<()> {
+fn drop_answers(transaction: &Connection, rows: i64, now: Duration, answers: u64) -> rusqlite::Result<Vec<MessageKey>> {
     let mut statement = transaction.prepare_cached("SELECT max(id) FROM answers")?;
     let Some(newest) = statement.query_row([], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
-    let mut statement = transaction.prepare_cached("SELECT id, recorded FROM answers ORDER BY id LIMIT ?1")?;
+    let mut statement = transaction.prepare_cached("SELECT id, recorded, message FROM answers ORDER BY id LIMIT ?1")?;
     let mut oldest = statement.query([rows])?;
-    let mut last = None;
+    let (mut last, mut dropped) = (None, Vec::new());
     while let Some(row) = oldest.next()? {
         let (id, recorded) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
         // Answers come and go at the ends only, so that their numbers have no gaps.
@@ -76,12 +93,13 @@ fn drop_answers(transaction: &Connection, rows: i64, now: Duration, answers: u64
             break;
         }
         last = Some(id);
+        dropped.push(MessageKey(row.get(2)?));
     }
     drop(oldest);
     if let Some(last) = last {
         transaction.prepare_cached("DELETE FROM answers WHERE id <= ?1")?.execute([last])?;
     }
-    Ok(())
+    Ok(dropped)
 }
 
 #[cfg(test)]
@@ -106,8 +124,7 @@ mod tests {
             let mut statement = connection
                 .prepare_cached("INSERT INTO answers (message, recorded, answer) VALUES (?1, ?2, x'')")
                 .unwrap();
-            let message = connection.last_insert_rowid() + 1;
-            statement.execute(params![message.to_be_bytes(), millis(time)]).unwrap();
+            statement.execute(params![[0_u8; 32], millis(time)]).unwrap();
         }
     }
 

@@ -15,11 +15,11 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    super::{ANSWERS, COMMIT_BYTES, Commit, FollowerChange, NAME_BYTES, OutboxStep, Outcome, StoreError},
-    cache::Cache,
+    super::{ANSWERS, COMMIT_BYTES, Commit, NAME_BYTES, OutboxStep, Outcome, StoreError},
     format::{self, Mode, OpenError},
-    retention::Retention,
-    transaction,
+    known::{Known, follower_key},
+    retention::{Dropped, Retention},
+    transaction::Batch,
 };
 
 /// KiB of commits that wait or are being written. Those who come later wait outside, with their plugins' memory already given back.
@@ -67,14 +67,14 @@ struct Job {
 
 impl Writer {
     /// Starts the thread that writes to the database at `path` through `connection`.
-    /// It drops from `cache` what it changes.
-    pub(super) fn start(path: PathBuf, connection: Connection, cache: Arc<Cache>) -> Result<Self, OpenError> {
+    /// It keeps `known` true.
+    pub(super) fn start(path: PathBuf, connection: Connection, known: Arc<Known>) -> Result<Self, OpenError> {
         let (queue, jobs) = mpsc::channel();
-        let database = Database::new(path.clone(), connection);
+        let database = Database::new(path.clone(), connection, known);
         let mut database = database.map_err(|error| OpenError::sqlite(&path, &error))?;
         // A host that starts on a full disk can still answer from what it has.
         let failure = database.recover().err().map(|error| Failure::new(&database, &error));
-        let run = move || run(&mut database, &cache, &jobs, failure);
+        let run = move || run(&mut database, &jobs, failure);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(run);
         let thread = thread.map_err(|error| OpenError::unusable(&path, error))?;
         Ok(Self { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE_KIB as usize)), thread: Some(thread) })
@@ -143,7 +143,7 @@ impl Failure {
 }
 
 /// Writes what `queue` brings until its other end is dropped.
-fn run(database: &mut Database, cache: &Cache, queue: &Receiver<Job>, mut failure: Option<Failure>) {
+fn run(database: &mut Database, queue: &Receiver<Job>, mut failure: Option<Failure>) {
     let mut jobs = Vec::new();
     loop {
         if let Some(failed) = &mut failure {
@@ -175,31 +175,26 @@ fn run(database: &mut Database, cache: &Cache, queue: &Receiver<Job>, mut failur
             bytes += job.size;
             jobs.push(job);
         }
-        failure = write(database, cache, &mut jobs).err();
+        failure = write(database, &mut jobs).err();
     }
 }
 
 /// Writes and answers all `jobs`.
-fn write(database: &mut Database, cache: &Cache, jobs: &mut Vec<Job>) -> Result<(), Failure> {
+fn write(database: &mut Database, jobs: &mut Vec<Job>) -> Result<(), Failure> {
     match database.commit(jobs.iter().map(|job| &job.commit)) {
         Ok(outcomes) => {
-            for (job, outcome) in jobs.iter().zip(&outcomes) {
-                let Some(step) = &job.commit.follower else { continue };
-                let changed = *outcome == Outcome::Committed && step.change != FollowerChange::Keep;
-                // Whoever was refused may have been misled, as by a row that was dropped for its age before the clock was set back.
-                if changed || *outcome == Outcome::Conflict {
-                    cache.forget(step);
-                }
-            }
             for (job, outcome) in jobs.drain(..).zip(outcomes) {
                 // Whoever no longer waits has no use for it.
                 let _ = job.reply.send(Ok(outcome));
             }
-            database.shorten_log().map_err(|error| Failure::new(database, &error))
+            database.shorten_log().map_err(|error| {
+                database.known.clear();
+                Failure::new(database, &error)
+            })
         }
         Err(error) => {
             let failure = Failure::new(database, &error);
-            cache.clear();
+            database.known.clear();
             for job in jobs.drain(..) {
                 let _ = job.reply.send(Err(failure.cause.clone()));
             }
@@ -212,6 +207,7 @@ fn write(database: &mut Database, cache: &Cache, jobs: &mut Vec<Job>) -> Result<
 struct Database {
     path: PathBuf,
     connection: Connection,
+    known: Arc<Known>,
     /// The last commit's number, or a higher one that was lost with a transaction that failed.
     commits: u64,
     /// Numbers up to this one are marked as used in the database.
@@ -224,13 +220,15 @@ struct Database {
 }
 
 impl Database {
-    fn new(path: PathBuf, connection: Connection) -> rusqlite::Result<Self> {
+    fn new(path: PathBuf, connection: Connection, known: Arc<Known>) -> rusqlite::Result<Self> {
+        known.recorded.load(&connection)?;
         let numbered = connection
             .query_row("SELECT value FROM counters WHERE name = 'commits'", [], |row| row.get::<_, i64>(0))?;
         let numbered = numbered.unsigned_abs();
         Ok(Self {
             path,
             connection,
+            known,
             commits: numbered,
             numbered,
             retention: Retention::default(),
@@ -242,9 +240,10 @@ impl Database {
     /// Applies each of `commits` or says why not, all in one transaction that is on disk when this returns.
     fn commit<'a>(&mut self, commits: impl Iterator<Item = &'a Commit>) -> rusqlite::Result<Vec<Outcome>> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut batch, mut dropped) = (Batch::default(), Dropped::default());
         let (mut outcomes, mut written, mut now) = (Vec::new(), 0, Duration::ZERO);
         for commit in commits {
-            let outcome = transaction::apply(&transaction, commit, self.commits + 1)?;
+            let outcome = batch.apply(&transaction, &self.known, commit, self.commits + 1)?;
             if outcome == Outcome::Committed && !commit.only_reads() {
                 // Never given back, even if the transaction fails.
                 self.commits += 1;
@@ -254,7 +253,8 @@ impl Database {
             outcomes.push(outcome);
         }
         if written > 0 {
-            self.retention.drop_old(&transaction, written, now, ANSWERS)?;
+            batch.write(&transaction)?;
+            dropped = self.retention.drop_old(&transaction, written, now, ANSWERS)?;
         }
         let mut numbered = self.numbered;
         if self.commits > numbered {
@@ -263,6 +263,10 @@ impl Database {
         }
         transaction.commit()?;
         self.numbered = numbered;
+        batch.publish(&self.known, &dropped.answers);
+        for (bot, openid) in &dropped.followers {
+            self.known.followers.forget(&follower_key(bot, openid));
+        }
         Ok(outcomes)
     }
 
@@ -273,6 +277,10 @@ impl Database {
         // the log again, it could take that transaction for good, though it may not be on disk and nobody was told of it.
         let connection = format::connect(&self.path, Mode::Write).map_err(unavailable)?;
         drop(mem::replace(&mut self.connection, connection));
+        // Nobody knows what became of the transaction that failed.
+        self.known.clear();
+        let loaded = self.known.recorded.load(&self.connection);
+        loaded.map_err(|error| format::unavailable(&self.path, &error))?;
         // The log is taken over only where that is the way to room: on a disk that is nearly full, the copy takes what there is.
         let works = self.write_something().or_else(|_| self.recover());
         works.map_err(|error| format::unavailable(&self.path, &error))
@@ -347,6 +355,7 @@ mod tests {
     use super::{
         super::{
             super::{MessageKey, Scope, Version},
+            known::{entry_key, scope_key},
             readers,
         },
         *,
@@ -356,7 +365,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mynah.db");
         let connection = format::connect(&path, Mode::Create).unwrap();
-        (folder, Database::new(path, connection).unwrap())
+        (folder, Database::new(path, connection, Arc::default()).unwrap())
     }
 
     fn scope() -> Scope {
@@ -374,7 +383,7 @@ mod tests {
     }
 
     fn value(database: &Database, key: &str) -> Option<Vec<u8>> {
-        readers::get(&database.connection, &scope(), key).unwrap().value
+        readers::get(&database.connection, &scope(), key).unwrap().value.map(|value| value.to_vec())
     }
 
     #[test]
@@ -404,7 +413,7 @@ mod tests {
         assert_eq!(value(&database, "a"), Some(vec![5; 100]));
         assert_eq!(value(&database, "b"), Some(vec![3; 100]));
         assert_eq!((value(&database, "large"), value(&database, "again")), (None, None));
-        assert_eq!(readers::usage(&database.connection, &scope()).unwrap(), 202);
+        assert_eq!(readers::sums(&database.connection, &scope()).unwrap().bytes, 202);
     }
 
     #[test]
@@ -419,11 +428,16 @@ mod tests {
         let error = database.commit([put(2, "b", Version::ABSENT), large].iter()).unwrap_err();
         assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
         assert_eq!(value(&database, "b"), None);
+        assert!(database.known.entries.get(&entry_key(&scope(), "b")).is_err());
+        assert_eq!(database.known.recorded.find(&MessageKey([2; 32])), None);
+        assert_eq!(database.known.sums.get(&scope_key(&scope())).unwrap().bytes, 101);
 
         database.reopen().unwrap();
         database.commit([put(2, "b", Version::ABSENT)].iter()).unwrap();
         let version = readers::get(&database.connection, &scope(), "b").unwrap().version;
         assert!(version > Version(2), "{version:?}");
+        assert_eq!(database.known.entries.get(&entry_key(&scope(), "b")).unwrap().version, version);
+        assert!(database.known.recorded.find(&MessageKey([2; 32])).is_some());
         assert_eq!(value(&database, "a"), Some(vec![1; 100]));
     }
 
