@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use super::super::StoreError;
 
@@ -267,6 +267,8 @@ fn settle(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
     // A damaged file is to give errors, and nothing else.
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Else statements are compiled anew each time they get other values, which might want another plan. Ours never do.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if mode == Mode::Read {
         return Ok(());
     }

@@ -14,11 +14,13 @@ use super::{
     millis, readers,
 };
 
+/// The last value of a key, and the commit that wrote it.
+type Written<'a> = (i64, Option<&'a [u8]>);
+
 /// What the commits of one transaction did so far.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    /// The last value of each key, and the commit that wrote it.
-    entries: BTreeMap<(&'a Scope, &'a str), (i64, Option<&'a [u8]>)>,
+    entries: BTreeMap<(&'a Scope, &'a str), Written<'a>>,
     sums: BTreeMap<&'a Scope, Sums>,
     /// The last change of each follower, and the commit that made it.
     followers: BTreeMap<(&'a str, &'a str), (i64, &'a FollowerChange)>,

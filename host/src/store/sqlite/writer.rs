@@ -34,6 +34,13 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Numbers of commits that are marked as used at one time, which saves most transactions a page. Those not used by then are skipped.
 const NUMBERS: u64 = 10_000;
 
+/// Commits after which old rows are looked for, and the log's length is looked at, at the latest: both would cost a lone commit as much
+/// as its own statements.
+const CARE: usize = 16;
+
+/// Bytes of commits after which the log's length is looked at, at the latest.
+const CARE_BYTES: usize = 256 * 1024;
+
 /// Pages of log (4 KiB each) after which the log is taken over into the database: SQLite's own default, some 10 ms of work.
 const LOG_PAGES: i64 = 1_000;
 
@@ -183,6 +190,8 @@ fn run(database: &mut Database, queue: &Receiver<Job>, mut failure: Option<Failu
 fn write(database: &mut Database, jobs: &mut Vec<Job>) -> Result<(), Failure> {
     match database.commit(jobs.iter().map(|job| &job.commit)) {
         Ok(outcomes) => {
+            database.logged.0 += jobs.len();
+            database.logged.1 += jobs.iter().map(|job| job.size).sum::<usize>();
             for (job, outcome) in jobs.drain(..).zip(outcomes) {
                 // Whoever no longer waits has no use for it.
                 let _ = job.reply.send(Ok(outcome));
@@ -213,6 +222,12 @@ struct Database {
     /// Numbers up to this one are marked as used in the database.
     numbered: u64,
     retention: Retention,
+    /// Commits since old rows were looked for.
+    kept: usize,
+    /// Commits and their bytes since the log's length was looked at.
+    logged: (usize, usize),
+    /// Another program's last change, as SQLite counts them.
+    foreign: i64,
     /// Pages of log at the last attempt to take it over.
     log_tried: i64,
     /// Pages of log at the last attempt to begin it anew.
@@ -221,6 +236,7 @@ struct Database {
 
 impl Database {
     fn new(path: PathBuf, connection: Connection, known: Arc<Known>) -> rusqlite::Result<Self> {
+        let foreign = foreign_changes(&connection)?;
         known.recorded.load(&connection)?;
         let numbered = connection
             .query_row("SELECT value FROM counters WHERE name = 'commits'", [], |row| row.get::<_, i64>(0))?;
@@ -232,6 +248,9 @@ impl Database {
             commits: numbered,
             numbered,
             retention: Retention::default(),
+            kept: 0,
+            logged: (0, 0),
+            foreign,
             log_tried: 0,
             log_blocked: 0,
         })
@@ -240,6 +259,13 @@ impl Database {
     /// Applies each of `commits` or says why not, all in one transaction that is on disk when this returns.
     fn commit<'a>(&mut self, commits: impl Iterator<Item = &'a Commit>) -> rusqlite::Result<Vec<Outcome>> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let foreign = foreign_changes(&transaction)?;
+        if foreign != self.foreign {
+            // As by an operator with `sqlite3`. From here to the end of the transaction nobody else can write.
+            self.known.clear();
+            self.known.recorded.load(&transaction)?;
+            self.foreign = foreign;
+        }
         let (mut batch, mut dropped) = (Batch::default(), Dropped::default());
         let (mut outcomes, mut written, mut now) = (Vec::new(), 0, Duration::ZERO);
         for commit in commits {
@@ -254,7 +280,11 @@ impl Database {
         }
         if written > 0 {
             batch.write(&transaction)?;
-            dropped = self.retention.drop_old(&transaction, written, now, ANSWERS)?;
+            self.kept += written;
+            if self.kept >= CARE {
+                dropped = self.retention.drop_old(&transaction, self.kept, now, ANSWERS)?;
+                self.kept = 0;
+            }
         }
         let mut numbered = self.numbered;
         if self.commits > numbered {
@@ -279,7 +309,10 @@ impl Database {
         drop(mem::replace(&mut self.connection, connection));
         // Nobody knows what became of the transaction that failed.
         self.known.clear();
-        let loaded = self.known.recorded.load(&self.connection);
+        let loaded = foreign_changes(&self.connection).and_then(|foreign| {
+            self.foreign = foreign;
+            self.known.recorded.load(&self.connection)
+        });
         loaded.map_err(|error| format::unavailable(&self.path, &error))?;
         // The log is taken over only where that is the way to room: on a disk that is nearly full, the copy takes what there is.
         let works = self.write_something().or_else(|_| self.recover());
@@ -305,6 +338,10 @@ impl Database {
 
     /// Takes the log over into the database file where it has grown long.
     fn shorten_log(&mut self) -> rusqlite::Result<()> {
+        if self.logged.0 < CARE && self.logged.1 < CARE_BYTES {
+            return Ok(());
+        }
+        self.logged = (0, 0);
         let (pages, taken) = self.checkpoint("NOOP")?;
         if pages < self.log_tried {
             // It began anew.
@@ -343,6 +380,11 @@ impl Database {
         let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
         statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
     }
+}
+
+/// Moves with every change by another connection than this one.
+fn foreign_changes(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 fn write_counter(connection: &Connection, numbered: u64) -> rusqlite::Result<()> {
@@ -439,6 +481,22 @@ mod tests {
         assert_eq!(database.known.entries.get(&entry_key(&scope(), "b")).unwrap().version, version);
         assert!(database.known.recorded.find(&MessageKey([2; 32])).is_some());
         assert_eq!(value(&database, "a"), Some(vec![1; 100]));
+    }
+
+    #[test]
+    fn what_another_program_changed_is_seen_by_the_next_commit() {
+        let (_folder, mut database) = database();
+        database.commit([put(1, "a", Version::ABSENT)].iter()).unwrap();
+        assert!(database.known.entries.get(&entry_key(&scope(), "a")).is_ok());
+        let foreign = Connection::open(&database.path).unwrap();
+        foreign.execute_batch("UPDATE entries SET version = 9000; UPDATE answers SET id = 9000").unwrap();
+        let outcomes = database.commit([put(2, "a", Version(1)), put(1, "a", Version(9_000))].iter()).unwrap();
+        assert_eq!(outcomes, [Outcome::Conflict, Outcome::Answered(vec![1])]);
+        // And nothing is forgotten for what this connection does itself.
+        database.take_log_over("TRUNCATE").unwrap();
+        database.commit([put(3, "b", Version::ABSENT)].iter()).unwrap();
+        database.commit([put(4, "c", Version::ABSENT)].iter()).unwrap();
+        assert!(database.known.entries.get(&entry_key(&scope(), "b")).is_ok());
     }
 
     #[test]
