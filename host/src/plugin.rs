@@ -280,7 +280,8 @@ impl Plugin {
             (work.called().clone(), work.queue())
         };
         let Room { own: _own, place } = code.class.room(share, code.memories, self.owner, patience).await?;
-        let Resting { mut store, world, answered, permit } = match place {
+        // In this order: what is bound first is dropped last, and nobody may be let in before the instance is gone.
+        let Resting { permit, mut store, world, answered } = match place {
             Place::Kept(resting) => resting,
             Place::Free(permit) => {
                 let store = code.class.store(Run::inert(self.charter.clone()));
