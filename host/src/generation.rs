@@ -150,6 +150,7 @@ impl Generation {
         for wanted in config.plugins.values() {
             files.insert(wanted.wasm.clone(), Print::of(&wanted.wasm));
         }
+        runtime.expect(config.plugins.len());
         let loads = config.plugins.iter().map(|(name, wanted)| {
             let before = previous.and_then(|generation| generation.plugins.get(name));
             load_plugin(name, wanted, runtime, versions, before, number).map(|loaded| (name.clone(), loaded)).boxed()

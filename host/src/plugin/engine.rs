@@ -31,18 +31,17 @@ use super::{
 use crate::{clock, http_client::Client, limits};
 
 /// Memories in a pool. A plugin takes one, those of Python and JavaScript up to two; each reserves address space for the whole of its
-/// slot.
+/// slot. Under the 4 GiB that service managers like to set as a bound, half is left, and there is one pool: measured, three large plugins
+/// and their reloads take most of that half.
 const POOL_MEMORIES: u32 = 24;
 
-/// How many times as large as the other one the pool for plugins with little initial data is where address space is bounded. Under the
-/// 4 GiB that service managers like to set, half is left beside both pools: measured, three large plugins and their reloads take most of
-/// it.
-const POOLS_SCARCE: u32 = 3;
-
-/// Bytes of initial data up to which a memory is filled by copying. More is mapped, as an image that is copied page by page as it is
-/// written: that costs nothing while a slot of the pool meets the same plugin again, but several calls of the kernel and page faults
-/// where it met another one, and many plugins take turns. Copying costs some µs for each 64 KiB, every time.
+/// Bytes of initial data up to which a memory is filled by copying, where many plugins take turns. Else it is mapped, as an image of
+/// which a page is copied when it is written: that costs next to nothing while a slot of the pool meets the same plugin again, but
+/// several calls of the kernel and page faults where it met another one. Copying costs some µs for each 64 KiB, every time.
 const COPIED_DATA: u64 = 64 << 10;
+
+/// Plugins that are taken for many: fewer find slots of their own in the pool, two at a time for each.
+const MANY_PLUGINS: usize = POOL_MEMORIES as usize / 2;
 
 /// The fewest memories that are worth a pool: below, instances are allocated on demand.
 const POOL_MEMORIES_MIN: u32 = 4;
@@ -73,13 +72,15 @@ pub(super) struct Host {
 
 /// Runs plugins: engines for each class of memory, and one for components that need more of the component model.
 pub struct Runtime {
-    /// For plugins with little initial data, as those in Rust and C.
-    small: Arc<Class>,
-    /// For those with much of it.
-    imaged: Arc<Class>,
+    /// For most plugins.
+    pooled: Arc<Class>,
+    /// For those with little initial data, as in Rust and C, where there are many; none where address space is bounded.
+    copied: Option<Arc<Class>>,
     /// For those that may have more memory than a slot of the pools.
     large: Arc<Class>,
     concurrent: Arc<Class>,
+    /// Whether there are so many plugins that those of them which can be are better run in `copied`.
+    has_many: AtomicBool,
     ticker: Arc<Ticker>,
     pub(super) compiler: Compiler,
     pub(super) verdicts: Verdicts,
@@ -150,42 +151,47 @@ impl Runtime {
         });
         let host = Host { world, timezone: timezone.into(), http };
         let ticker = Arc::new(Ticker::default());
-        let (pool, memories) = made_pool(POOL_MEMORIES, false, cache.as_ref());
-        let small = Class::new(pool, memories, &host, &ticker)?;
-        let wanted = if address_space_is_bounded() { memories / POOLS_SCARCE } else { POOL_MEMORIES };
-        let (pool, memories) = made_pool(wanted, true, cache.as_ref());
-        let imaged = Class::new(pool, memories, &host, &ticker)?;
+        let (pool, memories) = made_pool(true, cache.as_ref());
+        let pooled = Class::new(pool, memories, &host, &ticker)?;
+        let mut copied = None;
+        if !address_space_is_bounded() {
+            let (pool, memories) = made_pool(false, cache.as_ref());
+            copied = Some(Class::new(pool, memories, &host, &ticker)?);
+        }
         let large = Engine::new(&large_config(cache.as_ref())).map_err(unusable)?;
         let large = Class::new(large, LARGE_MEMORIES, &host, &ticker)?;
         let mut config = large_config(cache.as_ref());
         config.concurrency_support(true);
         let concurrent = Engine::new(&config).map_err(unusable)?;
         let concurrent = Class::new(concurrent, CONCURRENT_MEMORIES, &host, &ticker)?;
-        let engines = [&small, &imaged, &large, &concurrent].map(|class| class.engine.clone());
-        ticker.start(engines.into())?;
+        let classes = [&pooled, &large, &concurrent].into_iter().chain(&copied);
+        ticker.start(classes.map(|class| class.engine.clone()).collect())?;
         Ok(Self {
-            small: Arc::new(small),
-            imaged: Arc::new(imaged),
+            pooled: Arc::new(pooled),
+            copied: copied.map(Arc::new),
             large: Arc::new(large),
             concurrent: Arc::new(concurrent),
+            has_many: AtomicBool::new(false),
             ticker,
             compiler: Compiler::new()?,
             verdicts: Verdicts::default(),
         })
     }
 
+    /// Says how many plugins there are, before those are compiled that are not yet.
+    pub fn expect(&self, plugins: usize) {
+        self.has_many.store(plugins > MANY_PLUGINS, Ordering::Relaxed);
+    }
+
     /// Compiles a component with the engine for so much memory, or with the one that has what it needs beside; a component that another
     /// plugin has compiled already is shared with it. `digest` is the content's.
     pub(super) async fn load(&self, bytes: Arc<[u8]>, digest: &str, memory: u64) -> Result<Arc<Code>, String> {
         let is_large = memory > limits::PLUGIN_MEMORY;
-        let (small, imaged, large) = (self.small.clone(), self.imaged.clone(), self.large.clone());
+        let class = if is_large { self.large.clone() } else { self.pooled.clone() };
+        let copied = self.copied.clone().filter(|_| !is_large && self.has_many.load(Ordering::Relaxed));
         let concurrent = self.concurrent.clone();
         let code = self.compiler.compile((digest.to_owned(), is_large), move || {
-            let class = match () {
-                () if is_large => large,
-                () if initial_data(&bytes) <= COPIED_DATA => small,
-                () => imaged,
-            };
+            let class = copied.filter(|_| initial_data(&bytes) <= COPIED_DATA).unwrap_or(class);
             match class.load(&bytes) {
                 // QuickJS components are sync-typed as all are, and still use a built-in of the async component model.
                 Err(why) if why.contains("component model async") => concurrent.load(&bytes),
@@ -205,17 +211,17 @@ impl Runtime {
 
     /// What time it is, since the Unix epoch.
     pub fn now(&self) -> Duration {
-        self.small.host.world.clock.now()
+        self.pooled.host.world.clock.now()
     }
 
     /// The way out.
     pub fn http(&self) -> &Client {
-        &self.small.host.http
+        &self.pooled.host.http
     }
 
     /// Time and randomness.
     pub fn world(&self) -> clock::World {
-        self.small.host.world.clone()
+        self.pooled.host.world.clone()
     }
 
     /// Whether a class serves plugins with so much memory.
@@ -415,15 +421,15 @@ fn initial_data(component: &[u8]) -> u64 {
     sizes.sum()
 }
 
-/// A pool's engine and how many memories it has: as many as are wanted, or the most that the system's bound on address space lets us
-/// reserve.
-fn made_pool(wanted: u32, images: bool, cache: Option<&Cache>) -> (Engine, u32) {
-    let mut memories = wanted;
+/// A pool's engine and how many memories it has; the largest that the system's bound on address space lets us reserve. Its memories are
+/// mapped as images, or filled by copying.
+fn made_pool(images: bool, cache: Option<&Cache>) -> (Engine, u32) {
+    let mut memories = POOL_MEMORIES;
     let mut halved = false;
     while memories >= POOL_MEMORIES_MIN {
         match Engine::new(&pool_config(memories, images, cache)) {
             // Where it had to be made smaller, half of what fits is left for everything else.
-            Ok(_) if memories < wanted && !halved => halved = true,
+            Ok(_) if memories < POOL_MEMORIES && !halved => halved = true,
             Ok(engine) => {
                 let slot_mib = limits::PLUGIN_MEMORY >> 20;
                 tracing::info!(memories, slot_mib, images, "plugins' memories come from a pool");

@@ -136,6 +136,35 @@ fn a_plugin_costs_no_page_faults() {
     );
 }
 
+/// Calls of the kernel about memory that a process makes meanwhile; none where they cannot be counted.
+#[cfg(target_os = "linux")]
+fn calls_about_memory(server: &mut Server, meanwhile: impl FnOnce()) -> Option<f64> {
+    let process = server.process().id().to_string();
+    let counts = server.folder().path("strace");
+    let mut strace = Command::new("strace")
+        .args(["-f", "-c", "-e", "trace=mmap,munmap,mremap,mprotect,madvise,brk", "-p", &process, "-o"])
+        .arg(&counts)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("strace starts");
+    // It says so when it has attached.
+    let mut said = [0; 1];
+    let attached = strace.stderr.as_mut().expect("piped").read_exact(&mut said);
+    if attached.is_ok() {
+        meanwhile();
+    }
+    let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).stderr(Stdio::null()).status();
+    strace.wait().expect("ended");
+    if attached.is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs to be allowed to trace its processes");
+        eprintln!("\n*** SKIPPED: calls about memory were not counted, because strace may not attach ***\n");
+        return None;
+    }
+    let counts = fs::read_to_string(counts).expect("readable");
+    let total = counts.lines().find(|line| line.ends_with(" total"));
+    Some(total.map_or(0.0, |line| line.split_whitespace().nth(3).expect("calls").parse().expect("a number")))
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_plugin_costs_no_calls_about_memory() {
@@ -143,34 +172,11 @@ fn a_plugin_costs_no_calls_about_memory() {
         return;
     }
     let mut server = Server::with_config(&config());
-    let process = server.process().id().to_string();
     let mut connection = Connection::new(server.address());
     connection.say("复读", WARM);
     connection.say("定", WARM);
     let mut count = |text: &str| {
-        let counts = server.folder().path("strace");
-        let mut strace = Command::new("strace")
-            .args(["-f", "-c", "-e", "trace=mmap,munmap,mremap,mprotect,madvise,brk", "-p", &process, "-o"])
-            .arg(&counts)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace starts");
-        // It says so when it has attached.
-        let mut said = [0; 1];
-        let attached = strace.stderr.as_mut().expect("piped").read_exact(&mut said);
-        if attached.is_ok() {
-            connection.say(text, MESSAGES);
-        }
-        let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).stderr(Stdio::null()).status();
-        strace.wait().expect("ended");
-        if attached.is_err() {
-            assert!(std::env::var_os("CI").is_none(), "CI needs to be allowed to trace its processes");
-            eprintln!("\n*** SKIPPED: calls about memory were not counted, because strace may not attach ***\n");
-            return None;
-        }
-        let counts = fs::read_to_string(counts).expect("readable");
-        let total = counts.lines().find(|line| line.ends_with(" total"));
-        let calls = total.map_or(0.0, |line| line.split_whitespace().nth(3).expect("calls").parse().expect("a number"));
+        let calls = calls_about_memory(&mut server, || connection.say(text, MESSAGES))?;
         Some(calls / f64::from(MESSAGES))
     };
     let (Some(fixed), Some(echo)) = (count("定"), count("复读")) else { return };
@@ -181,6 +187,51 @@ fn a_plugin_costs_no_calls_about_memory() {
         "a message to the echo plugin calls the kernel {echo} times about memory, one to a rule {fixed} times. Look at `pool_config` in \
          plugin/engine.rs: madvise means that memory is not kept resident, mprotect that it grows for each message, mmap that an \
          image is mapped anew"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn plugins_that_take_turns_cost_no_calls_about_memory() {
+    let is_bounded = rustix::process::getrlimit(rustix::process::Resource::As).current.is_some();
+    if !has("strace") || is_bounded {
+        return;
+    }
+    build_plugins();
+    // More than the pool has memories, each with code of its own.
+    let names: Vec<String> = (0..40).map(|n| format!("p{n:02}")).collect();
+    let mut config = format!("{LOOPBACK}{BOT}");
+    for name in &names {
+        config += &format!(
+            "[[bots.test.rules]]\nkeyword = '{name}'\nplugin = '{name}'\n[plugins.{name}]\nwasm = '{name}.wasm'\n"
+        );
+    }
+    let folder = Folder::new(&config);
+    let echo = fs::read(component("echo")).expect("readable");
+    for name in &names {
+        // A custom section makes it another component.
+        let section = [&[0, name.len() as u8 + 1, name.len() as u8], name.as_bytes()].concat();
+        fs::write(folder.path(&format!("{name}.wasm")), [&echo[..], &section].concat()).expect("written");
+    }
+    let mut server = Server::start(&folder.config(), &["serve"], &[]);
+    server.own(folder);
+    let mut connection = Connection::new(server.address());
+    let mut in_turn = |times: u32| {
+        for _ in 0..times {
+            for name in &names {
+                connection.say(name, 1);
+            }
+        }
+    };
+    in_turn(15);
+    let Some(calls) = calls_about_memory(&mut server, || in_turn(15)) else { return };
+    let calls = calls / (15 * names.len()) as f64;
+    let budget = if is_blind() { CALLS_BLIND } else { CALLS };
+    eprintln!("calls about memory a message, of plugins in turn: {calls}");
+    assert!(
+        calls < budget,
+        "a message to one of many plugins calls the kernel {calls} times about memory: look at `load` and `COPIED_DATA` in plugin/engine.rs; \
+         mmap means that an image is mapped into a slot that another plugin had"
     );
 }
 
