@@ -33,8 +33,8 @@ const WARM: u32 = 500;
 
 /// Instructions of a whole message, from the socket to the socket, as this crate's profile for tests builds them.
 const INSTRUCTIONS: f64 = if cfg!(debug_assertions) { DEBUG_INSTRUCTIONS } else { RELEASE_INSTRUCTIONS };
-const DEBUG_INSTRUCTIONS: f64 = 780_000.0;
-const RELEASE_INSTRUCTIONS: f64 = 258_000.0;
+const DEBUG_INSTRUCTIONS: f64 = 680_000.0;
+const RELEASE_INSTRUCTIONS: f64 = 205_000.0;
 
 /// Long enough for a start under valgrind on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
