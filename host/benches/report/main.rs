@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` measures everything and prints the report; `cargo bench -- --write` also puts it into `BENCHMARKS.md`. Names of
 //! parts after `--` measure only those: `cargo bench -- messages rules`. `cargo bench -- profile` keeps an echoing server busy for half a
-//! minute and says what to point `perf` at; `cargo bench -- against BINARY…` measures other builds of `mynah` beside this one.
+//! minute, in safe mode with `profile sealed`, and says what to point `perf` at; `cargo bench -- against BINARY…` measures other builds of `mynah` beside this one.
 //!
 //! Each server is a process of its own, held to one core; the load comes from this process, held to another. What counts is the CPU time
 //! that the server's process took, so the client's is not in it, and neither is what else the machine does. All servers of a part are
@@ -28,6 +28,9 @@ type Part = (&'static str, fn() -> String);
 /// Not part of the report: load for a profiler to look at.
 const PROFILE: &str = "profile";
 
+/// After it: in safe mode.
+const SEALED: &str = "sealed";
+
 /// Not part of the report either: other builds beside this one.
 const AGAINST: &str = "against";
 
@@ -51,8 +54,8 @@ fn main() -> ExitCode {
     {
         return native::serve(which);
     }
-    if arguments == [PROFILE] {
-        parts::profile();
+    if arguments == [PROFILE] || arguments == [PROFILE, SEALED] {
+        parts::profile(arguments.len() > 1);
         return ExitCode::SUCCESS;
     }
     if let [first, builds @ ..] = &arguments[..]

@@ -295,13 +295,15 @@ fn store() -> String {
 }
 
 /// Keeps a server busy, for a profiler.
-pub(crate) fn profile() {
+pub(crate) fn profile(sealed: bool) {
     build_plugins();
-    let server = Server::mynah(&format!("{}{}{}", bot(false), all_to("echo"), plugin("echo", &component("echo"))));
+    let echo = plugin("echo", &component("echo"));
+    let server = Server::mynah(&format!("{}{}{echo}", bot(sealed), all_to("echo")));
+    let messages = if sealed { Messages::sealed() } else { Messages::echo() };
     eprintln!("perf record -e cpu-clock -F 5000 -p {}", server.id());
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(30) {
-        let round = load::measure(&server, &Messages::echo(), CONNECTIONS, 20_000);
+        let round = load::measure(&server, &messages, CONNECTIONS, 20_000);
         eprintln!("{:.1} µs a message", round.cpu_us);
     }
 }
