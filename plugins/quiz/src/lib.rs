@@ -23,7 +23,7 @@ mod records;
 use std::ops::RangeInclusive;
 
 use answer::{Answer, Command, Unclear};
-use mynah_plugin::{Content, Error, Event, IntoReply, Message, config, conversation, store};
+use mynah_plugin::{Content, Error, Event, IntoReply, Message, config, conversation};
 use questions::{Question, Questions};
 use records::{AnswerRecord, Attempt, ResultRecord};
 use serde::{Deserialize, Serialize};
@@ -155,14 +155,13 @@ impl Quiz<'_> {
         let questions = self.questions.version();
         Attempt { number: attempt, questions: questions.clone(), started: self.now, finished: None }
             .save(self.follower)?;
-        store::add("count/started", 1)?;
         let place = Place { questions, attempt, question: 0 };
         self.ask(&place, &format!("{notice}{}\n\n", self.questions.opening()))
     }
 
     /// An unfinished attempt, from the first question without an answer.
     fn resume(&self, attempt: &Attempt) -> Result<String, Error> {
-        let unanswered = self.next_unanswered(attempt.number)?;
+        let unanswered = self.next_unanswered(attempt.number, 0)?;
         let place = Place {
             questions: attempt.questions.clone(),
             attempt: attempt.number,
@@ -209,7 +208,7 @@ impl Quiz<'_> {
             at: self.now,
         }
         .save()?;
-        match self.next_unanswered(place.attempt)? {
+        match self.next_unanswered(place.attempt, place.question + 1)? {
             Some(question) => self.ask(&Place { questions: place.questions.clone(), question, ..*place }, &noted),
             None => Ok(noted + &self.finish(place.attempt)?),
         }
@@ -234,7 +233,6 @@ impl Quiz<'_> {
         result.save()?;
         Attempt { number, questions: self.questions.version(), started, finished: Some(self.now) }
             .save(self.follower)?;
-        store::add("count/finished", 1)?;
         conversation::end()?;
         Ok(format!("《{}》答完了！\n{}", self.questions.title, self.verdict(&result)))
     }
@@ -263,9 +261,16 @@ impl Quiz<'_> {
         Ok(format!("{notice}{}", self.questions.prompt(place.question)))
     }
 
-    fn next_unanswered(&self, attempt: u32) -> Result<Option<usize>, Error> {
-        let answered = records::answered(self.follower, attempt)?;
-        Ok(self.questions.list.iter().position(|question| !answered.contains(&question.id)))
+    /// The first question without an answer, looked for from one on that has answers to all before it.
+    fn next_unanswered(&self, attempt: u32, from: usize) -> Result<Option<usize>, Error> {
+        let list = &self.questions.list;
+        // Those before are looked at once there is none, lest a result be made of too few.
+        for index in (from..list.len()).chain(0..from.min(list.len())) {
+            if !records::is_answered(self.follower, attempt, &list[index].id)? {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
     }
 }
 

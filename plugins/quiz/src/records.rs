@@ -5,18 +5,16 @@
 //! | `attempts/<openid>` | [`Attempt`]: the follower's latest |
 //! | `answers/<openid>/<attempt>/<question id>` | [`AnswerRecord`], as soon as the answer is given |
 //! | `results/<openid>/<attempt>` | [`ResultRecord`], once every question is answered |
-//! | `count/started`, `count/finished` | how many attempts |
+//!
+//! No key is shared by followers, and no keys are listed, since either would make the messages of all who answer at
+//! one time wait for one another. How many attempts there were, the other keys tell.
 //!
 //! An attempt's number has four digits in a key, so that the order of the keys is that of the
 //! attempts. An OpenID is made of letters, digits, `-` and `_`, and so are a question's ids: neither
 //! can reach into another's keys.
 
-use std::collections::HashSet;
-
 use mynah_plugin::{Error, store};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
-use crate::questions::MAX_QUESTIONS;
 
 /// A follower's latest attempt.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -101,12 +99,9 @@ impl ResultRecord {
     }
 }
 
-/// The ids of the questions that this attempt has answers to.
-pub(crate) fn answered(openid: &str, attempt: u32) -> Result<HashSet<String>, Error> {
-    let prefix = answers(openid, attempt);
-    // One page: a file has no more questions than that, and an attempt is at one file.
-    let keys = store::list(&prefix, None, MAX_QUESTIONS as u32)?;
-    Ok(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect())
+/// Whether this attempt has an answer to a question.
+pub(crate) fn is_answered(openid: &str, attempt: u32, question: &str) -> Result<bool, Error> {
+    Ok(store::get(&format!("{}{question}", answers(openid, attempt)))?.is_some())
 }
 
 /// The prefix of an attempt's answers.
