@@ -230,6 +230,12 @@ pub(crate) fn move_to_client_core() {
         // Where it may not choose, the figures are noisier, no more.
         let core = (cores() - 1).to_string();
         let _ = Command::new("taskset").args(["-pc", &core, thread]).stdout(Stdio::null()).status();
+        // A client that something else keeps from asking would then ask everything at once.
+        let _ = Command::new("renice")
+            .args(["-n", "-10", "-p", thread])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
